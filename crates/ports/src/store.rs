@@ -1,0 +1,132 @@
+//! The database: partitions of sorted, versioned rows.
+
+use crate::Result;
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// Which of the two databases a table is in. Each has its own URL and tuning.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Database {
+    /// Write-heavy: accepted, timeline, members, watermarks. Partitioned by conversation.
+    Messages,
+    /// Read-heavy: accounts, devices, sessions, inboxes. Partitioned by account.
+    Directory,
+}
+
+/// A table: a partition key, a sort key, a value.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Table {
+    /// Its name, `[a-z_]+`, unique in its database.
+    pub name: &'static str,
+    /// Where it is.
+    pub database: Database,
+    /// How long a row lives after it was written; for good if none.
+    pub ttl: Option<Duration>,
+}
+
+/// Names one row.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Key {
+    /// The table.
+    pub table: &'static Table,
+    /// At most 256 bytes. A partition is stored together and its batches are atomic.
+    pub partition: Bytes,
+    /// At most 256 bytes. Rows of a partition are sorted by it, as unsigned bytes.
+    pub sort: Bytes,
+}
+
+/// A row as it was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Its sort key.
+    pub sort: Bytes,
+    /// Its value.
+    pub value: Bytes,
+    /// The version that it was written with.
+    pub version: u64,
+}
+
+/// A versioned write of one row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Write {
+    /// The row.
+    pub key: Key,
+    /// The new value, at most 1 MiB; none deletes the row.
+    pub value: Option<Bytes>,
+    /// A write with a lower version than the row has changes nothing. With the same version a deletion wins
+    /// over a value, and the bytewise greater value over the smaller.
+    pub version: u64,
+}
+
+/// In which order a scan walks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Smallest sort key first.
+    Ascending,
+    /// Greatest sort key first.
+    Descending,
+}
+
+/// Reads a range of one partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Scan {
+    /// The table.
+    pub table: &'static Table,
+    /// The partition.
+    pub partition: Bytes,
+    /// The smallest sort key wanted; empty: from the first.
+    pub from: Bytes,
+    /// The greatest sort key wanted, itself included; none: to the last.
+    pub to: Option<Bytes>,
+    /// The direction.
+    pub order: Order,
+    /// At most so many rows.
+    pub limit: usize,
+}
+
+impl Scan {
+    /// The whole of a partition, ascending, up to a limit.
+    pub fn all(table: &'static Table, partition: Bytes, limit: usize) -> Self {
+        Self { table, partition, from: Bytes::new(), to: None, order: Order::Ascending, limit }
+    }
+}
+
+/// The outcome of [`Store::claim`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// The row was absent and is now the caller's.
+    Won,
+    /// The row was there.
+    Taken(Row),
+}
+
+/// The database.
+///
+/// **Order.** Writes are ordered by their version alone, never by arrival: any number of writers may write the same
+/// rows in any order, any number of times, and the outcome is the same.
+/// **Visibility.** When a write returns, every later read of this region's processes sees it.
+/// **Durability.** When a write returns it survives a crash of any process. [`Store::flush`] is what makes it survive
+/// the loss of power as well; on a replicated engine that every acknowledged write does, it has nothing to do.
+/// **Failure.** Methods fail with a retryable error and can be called again; after a failed write any part of it may be
+/// there, now or later, but of one partition all or nothing.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// One row; `None` if it is not there, deleted or expired.
+    async fn get(&self, key: Key) -> Result<Option<Row>>;
+
+    /// A range of a partition, in order.
+    async fn scan(&self, scan: Scan) -> Result<Vec<Row>>;
+
+    /// Applies all writes, those of one partition of a table atomically. At most 4,096 writes.
+    async fn write(&self, writes: Vec<Write>) -> Result<()>;
+
+    /// Inserts a row if it is absent; of any number of concurrent claims exactly one wins. Durable when it returns, even
+    /// through power loss. Costs a round of consensus on replicated engines, so it is never on the message path. After a
+    /// timeout the claim may have won: claim again and compare the row.
+    async fn claim(&self, write: Write) -> Result<Claim>;
+
+    /// Returns once every write that had returned before the call survives the loss of power. Concurrent calls share one
+    /// fsync.
+    async fn flush(&self) -> Result<()>;
+}
