@@ -1,0 +1,96 @@
+//! "Received" and "read": watermarks, never a flag per message.
+
+use super::{Api, Caller, errors, membership, privacy, send};
+use crate::conversation::{ROWS_MAX, Receipts};
+use crate::tables::{self, InboxPart, Watermark};
+use hudhud_ports::Scan;
+use hudhud_proto::v1::{
+    ListReceipts, MemberReceipt, Read, ReceiptKind, ReceiptList, Received, Record, SeqRow, WatermarkMoved, record,
+};
+use hudhud_proto::{ConversationId, Message, ProtocolError, Seq};
+
+pub(super) async fn received(api: &Api, caller: &Caller, received: Received) -> Result<(), ProtocolError> {
+    let conversation = ConversationId::from_slice(&received.conversation)?;
+    moved(api, caller, conversation, ReceiptKind::Received, Seq(received.seq)).await
+}
+
+pub(super) async fn read(api: &Api, caller: &Caller, read: Read) -> Result<(), ProtocolError> {
+    let conversation = ConversationId::from_slice(&read.conversation)?;
+    moved(api, caller, conversation, ReceiptKind::Read, Seq(read.seq)).await
+}
+
+/// Raises a watermark. Every write is versioned by the seq itself, so that the mark is a maximum without a read, and any order
+/// and repetition ends at the same mark.
+async fn moved(
+    api: &Api,
+    caller: &Caller,
+    conversation: ConversationId,
+    kind: ReceiptKind,
+    seq: Seq,
+) -> Result<(), ProtocolError> {
+    let mut view = api.memberships.view(caller, conversation).await?;
+    if seq > view.head_seq() {
+        view = api.memberships.fresh(conversation).await?;
+    }
+    // A mark beyond the head would count entries as read that nobody has written yet.
+    let seq = seq.min(view.head_seq());
+    if seq == Seq::ZERO {
+        return Err(ProtocolError::invalid("seq must be that of an entry, from 1"));
+    }
+    let value = SeqRow { seq: seq.0, changed_us: api.services.now_us() };
+    let is_read = kind == ReceiptKind::Read;
+    let own_devices_only = is_read && !privacy::shares_read_receipts(api, caller.account).await?;
+    let which = if is_read { Watermark::Read } else { Watermark::Received };
+
+    // Flow 09: the database knows that the entries were received.
+    // Flow 15: or, by the same lines, that they were read.
+    if !own_devices_only {
+        let write = tables::put(tables::watermark(conversation, caller.account, which), &value, seq.0);
+        api.services.messages.write(vec![write]).await.map_err(errors::from_port)?;
+    }
+    let own = match is_read {
+        true => tables::inbox(caller.account, conversation, InboxPart::Read),
+        false => tables::cursor(caller.account, caller.device, conversation),
+    };
+    api.services.directory.write(vec![tables::put(own, &value, seq.0)]).await.map_err(errors::from_port)?;
+
+    let record = Record {
+        conversation: conversation.to_bytes(),
+        account: caller.account.to_bytes(),
+        device: caller.device.to_bytes(),
+        accepted_us: value.changed_us,
+        body: Some(record::Body::Watermark(WatermarkMoved { kind: kind.into(), seq: seq.0, own_devices_only })),
+    };
+    // Flow 10: the receipt is on the bus, and the device need not say it again.
+    // Flow 16: likewise for read.
+    send::append(api, conversation, vec![record.encode_to_bytes()]).await?;
+    api.services.metrics.receipts.inc();
+    Ok(())
+}
+
+pub(super) async fn list(api: &Api, caller: &Caller, list: ListReceipts) -> Result<ReceiptList, ProtocolError> {
+    let id = ConversationId::from_slice(&list.conversation)?;
+    let conversation = membership::load(api.services.messages.as_ref(), id).await.map_err(errors::from_port)?;
+    if conversation.role(caller.account).is_none() {
+        return Err(errors::not_found("conversation"));
+    }
+    let scan = Scan::all(tables::WATERMARKS, id.to_bytes(), ROWS_MAX);
+    let rows = api.services.messages.scan(scan).await.map_err(errors::from_port)?;
+    let receipts = Receipts::from_rows(&rows).map_err(errors::from_port)?;
+    let shares_read = privacy::shares_read_receipts(api, caller.account).await?;
+    let read_or_hidden = |seq: Seq| if shares_read { seq.0 } else { 0 };
+    let members = conversation.present().map(|(account, _)| {
+        let marks = receipts.marks(&conversation, account);
+        MemberReceipt {
+            account: account.to_bytes(),
+            received_seq: marks.received.0,
+            read_seq: if account == caller.account { marks.read.0 } else { read_or_hidden(marks.read) },
+        }
+    });
+    let by_all = |kind| receipts.lowest_of_others(&conversation, caller.account, kind);
+    Ok(ReceiptList {
+        members: members.collect(),
+        received_by_all_seq: by_all(ReceiptKind::Received).0,
+        read_by_all_seq: read_or_hidden(by_all(ReceiptKind::Read)),
+    })
+}

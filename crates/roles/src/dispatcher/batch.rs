@@ -1,0 +1,265 @@
+//! What a batch of records comes to: writes and pushes, gathered so that each is done once for all.
+
+use super::{Core, Ended};
+use crate::conversation::record::{Decoded, Moved, Submission, decode};
+use crate::conversation::{Conversation, Known, Outcome, Receipts};
+use crate::session::{Post, Recipient};
+use crate::tables::{self, InboxPart};
+use hudhud_ports::{ErrorKind, Key, Order, Payload, Record, Scan, Write};
+use hudhud_proto::v1::{
+    ConversationKind, Entry, InboxHeadRow, Refused, SequencedRow, ServerFrame, server_frame::Event,
+};
+use hudhud_proto::{AccountId, ConversationId, Message, MessageId, Position, ProtocolError, Seq};
+use lru::LruCache;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+/// Conversations with more recipients than this fan out beside the others, so as not to delay them.
+const BULK_RECIPIENTS: usize = 64;
+/// Entries that are read to find who sent lately, when a group's state is loaded.
+const RECENT_ENTRIES: usize = 64;
+
+/// A conversation as a worker holds it.
+struct State {
+    conversation: Conversation,
+    /// Loaded when the first receipt comes.
+    receipts: Option<Receipts>,
+    /// Who sent what last, since the state was loaded.
+    sent: BTreeMap<AccountId, Seq>,
+}
+
+/// The states of the conversations that were busy last.
+pub(super) struct States(LruCache<ConversationId, State>);
+
+impl States {
+    /// Holds so many states, but always more than one batch can touch: a state with writes that are not stored yet must stay.
+    pub(super) fn new(conversations_max: usize, batch_max: usize) -> Self {
+        let capacity = conversations_max.max(2 * batch_max).max(1);
+        Self(LruCache::new(NonZeroUsize::new(capacity).expect("at least one")))
+    }
+}
+
+/// Inbox rows to write and frames to push, of entries up to a position.
+#[derive(Default)]
+pub(super) struct Fanout {
+    pub(super) inbox: BTreeMap<Key, Write>,
+    pub(super) posts: Vec<Post>,
+}
+
+impl Fanout {
+    pub(super) fn is_empty(&self) -> bool {
+        self.inbox.is_empty() && self.posts.is_empty()
+    }
+
+    /// The inbox row of everybody who may see the entry, and the push to all their devices.
+    fn entry(&mut self, conversation: &Conversation, entry: Entry, position: Position) {
+        let seq = Seq(entry.seq);
+        let row = InboxHeadRow { kind: conversation.kind().into(), head_seq: seq.0, activity_us: entry.time_us };
+        let audience: Vec<AccountId> = conversation.audience(seq).collect();
+        for account in &audience {
+            let write = tables::put(tables::inbox(*account, conversation.id, InboxPart::Head), &row, position.as_u64());
+            self.inbox.insert(write.key.clone(), write);
+        }
+        self.push(Event::Entry(entry), audience.into_iter().map(Recipient::Account).collect());
+    }
+
+    fn push(&mut self, event: Event, to: Vec<Recipient>) {
+        let frame = ServerFrame { event: Some(event), ..Default::default() };
+        self.posts.push(Post { payload: Payload::Frame(frame.encode_to_bytes()), to });
+    }
+}
+
+/// A batch while it is applied.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// Timeline rows, and seqs of message ids.
+    pub(super) timeline: Vec<Write>,
+    /// Heads and members: of each row only the last version.
+    pub(super) heads: BTreeMap<Key, Write>,
+    /// Of small conversations, together.
+    pub(super) fanout: Fanout,
+    /// Of big conversations, one by one, with the position that each stands for.
+    pub(super) bulk: Vec<(Position, Fanout)>,
+    /// Seqs that this batch gave out and that are not stored yet.
+    known: BTreeMap<(ConversationId, MessageId), Known>,
+}
+
+impl Batch {
+    /// Applies one record. Nothing is written yet.
+    pub(super) async fn apply(&mut self, core: &Core, states: &mut States, record: &Record) -> Result<(), Ended> {
+        let (id, decoded) = match decode(&record.bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                // Every dispatcher decides the same of these bytes, so skipping them keeps all in step.
+                tracing::error!(position = ?record.position, %error, "skipped a record that no api wrote");
+                return Ok(());
+            }
+        };
+        let applied = match decoded {
+            Decoded::Submission(submission) => self.submission(core, states, id, &submission, record.position).await,
+            Decoded::Moved(moved) => self.moved(core, states, id, &moved).await,
+        };
+        match applied {
+            Err(Ended::Failed(error)) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(conversation = %id, position = ?record.position, %error,
+                    "skipped a record: what is stored of its conversation is corrupt; restore it from a backup");
+                Ok(())
+            }
+            applied => applied,
+        }
+    }
+
+    async fn submission(
+        &mut self,
+        core: &Core,
+        states: &mut States,
+        id: ConversationId,
+        submission: &Submission,
+        position: Position,
+    ) -> Result<(), Ended> {
+        let metrics = &core.services.metrics;
+        let state = load(core, states, id).await?;
+        let known = match state.conversation.needs_known(submission, position) {
+            true => self.known(core, id, submission.message).await?,
+            false => None,
+        };
+        // Flow 05: the message gets its place in the conversation's log.
+        match state.conversation.apply(submission, position, known) {
+            Outcome::Sequenced(sequenced) => {
+                metrics.sequenced.inc();
+                let seq = Seq(sequenced.entry.seq);
+                state.sent.insert(submission.account, seq);
+                if let Some(receipts) = &mut state.receipts {
+                    receipts.sent(submission.account, seq);
+                }
+                self.known.insert((id, submission.message), sequenced.known);
+                self.timeline.extend(sequenced.timeline);
+                self.heads.extend(sequenced.head.into_iter().map(|write| (write.key.clone(), write)));
+                self.fan_out(&state.conversation, sequenced.entry, position);
+            }
+            Outcome::Again(seq) => {
+                if let Some(entry) = read_entry(core, id, seq).await? {
+                    self.fan_out(&state.conversation, entry, position);
+                }
+            }
+            Outcome::Duplicate(seq) => {
+                metrics.duplicates.inc();
+                let unwritten = self.timeline.iter().find(|write| write.key == tables::timeline(id, seq));
+                let entry = match unwritten.and_then(|write| write.value.as_ref()) {
+                    Some(value) => Entry::decode_from_slice(value).ok(),
+                    None => read_entry(core, id, seq).await?,
+                };
+                if let Some(entry) = entry {
+                    self.fanout.push(Event::Entry(entry), sender(submission));
+                }
+            }
+            Outcome::Refused(error) => {
+                metrics.refused.inc();
+                self.fanout.push(refused(id, submission.message, &error), sender(submission));
+            }
+            Outcome::Settled => {}
+        }
+        Ok(())
+    }
+
+    fn fan_out(&mut self, conversation: &Conversation, entry: Entry, position: Position) {
+        if conversation.members.len() <= BULK_RECIPIENTS {
+            return self.fanout.entry(conversation, entry, position);
+        }
+        let mut fanout = Fanout::default();
+        fanout.entry(conversation, entry, position);
+        self.bulk.push((position, fanout));
+    }
+
+    async fn moved(
+        &mut self,
+        core: &Core,
+        states: &mut States,
+        id: ConversationId,
+        moved: &Moved,
+    ) -> Result<(), Ended> {
+        // Flow 11: another server reads the receipt from the bus.
+        // Flow 17: or that the entries were read.
+        let State { conversation, receipts, sent } = load(core, states, id).await?;
+        let receipts = match receipts {
+            Some(receipts) => receipts,
+            None => receipts.insert(load_receipts(core, conversation, sent).await?),
+        };
+        for push in receipts.apply(conversation, moved) {
+            // Flow 12: the sender of what was received is looked up like any receiver.
+            // Flow 18: likewise for what was read.
+            let to = vec![push.to];
+            // Flow 13: its gateway tells it: two ticks.
+            // Flow 19: two coloured ticks.
+            self.fanout.push(Event::Receipt(push.receipt), to);
+        }
+        Ok(())
+    }
+
+    async fn known(&self, core: &Core, id: ConversationId, message: MessageId) -> Result<Option<Known>, Ended> {
+        if let Some(known) = self.known.get(&(id, message)) {
+            return Ok(Some(*known));
+        }
+        let key = tables::sequenced(id, message);
+        let row = core.persist("look a message id up", || core.services.messages.get(key.clone())).await?;
+        let row = row.map(|row| tables::read::<SequencedRow>(&row)).transpose().map_err(Ended::Failed)?;
+        Ok(row.map(|row| Known::from_row(&row)))
+    }
+}
+
+fn sender(submission: &Submission) -> Vec<Recipient> {
+    vec![Recipient::Device(submission.account, submission.device)]
+}
+
+fn refused(id: ConversationId, message: MessageId, error: &ProtocolError) -> Event {
+    Event::Refused(Refused {
+        conversation: id.to_bytes(),
+        message_id: message.to_bytes(),
+        error: error.to_wire().into(),
+    })
+}
+
+async fn load<'a>(core: &Core, states: &'a mut States, id: ConversationId) -> Result<&'a mut State, Ended> {
+    if !states.0.contains(&id) {
+        let messages = core.services.messages.as_ref();
+        let conversation = core.persist("load a conversation", || crate::api::load_conversation(messages, id)).await?;
+        states.0.put(id, State { conversation, receipts: None, sent: BTreeMap::new() });
+    }
+    Ok(states.0.get_mut(&id).expect("put above"))
+}
+
+async fn load_receipts(
+    core: &Core,
+    conversation: &Conversation,
+    sent: &BTreeMap<AccountId, Seq>,
+) -> Result<Receipts, Ended> {
+    let messages = &core.services.messages;
+    let scan = Scan::all(tables::WATERMARKS, conversation.id.to_bytes(), crate::conversation::ROWS_MAX);
+    let rows = core.persist("load watermarks", || messages.scan(scan.clone())).await?;
+    let mut receipts = Receipts::from_rows(&rows).map_err(Ended::Failed)?;
+    if conversation.kind() == ConversationKind::Group {
+        let head = conversation.head_seq();
+        let scan = Scan {
+            table: tables::TIMELINE,
+            partition: tables::timeline_partition(conversation.id, head),
+            from: bytes::Bytes::new(),
+            to: Some(tables::seq_sort(head)),
+            order: Order::Descending,
+            limit: RECENT_ENTRIES,
+        };
+        for row in core.persist("load recent entries", || messages.scan(scan.clone())).await? {
+            let entry: Entry = tables::read(&row).map_err(Ended::Failed)?;
+            if let Ok(account) = AccountId::from_slice(&entry.sender) {
+                receipts.sent(account, Seq(entry.seq));
+            }
+        }
+    }
+    sent.iter().for_each(|(account, seq)| receipts.sent(*account, *seq));
+    Ok(receipts)
+}
+
+async fn read_entry(core: &Core, id: ConversationId, seq: Seq) -> Result<Option<Entry>, Ended> {
+    let key = tables::timeline(id, seq);
+    let row = core.persist("read an entry", || core.services.messages.get(key.clone())).await?;
+    row.map(|row| tables::read(&row)).transpose().map_err(Ended::Failed)
+}

@@ -1,0 +1,79 @@
+//! Carrying a fan-out out: inbox rows first, then look-up and push.
+
+use super::batch::Fanout;
+use super::{Core, Ended, Progressed};
+use hudhud_ports::Write;
+use hudhud_proto::Position;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Writes of one call; the port's limit is 4,096.
+const WRITES_MAX: usize = 1_024;
+/// Fan-outs of big conversations that wait in one shard. Beyond, the shard waits too.
+const BULK_QUEUED_MAX: usize = 256;
+
+/// Writes the inbox rows and pushes the frames. The rows come first: a device that registers between the two finds the entry in
+/// its inbox, one that registered before gets the push.
+pub(super) async fn carry_out(core: &Core, fanout: Fanout) -> Result<(), Ended> {
+    write(core, "write inboxes", fanout.inbox.into_values().collect()).await?;
+    if !fanout.posts.is_empty() {
+        let nobody = core.sessions.deliver(fanout.posts).await;
+        core.services.metrics.ready_queue.inc_by(nobody.len() as u64);
+    }
+    Ok(())
+}
+
+/// Writes rows to the directory or to the messages, whichever their tables are in.
+pub(super) async fn write(core: &Core, what: &'static str, writes: Vec<Write>) -> Result<(), Ended> {
+    for chunk in writes.chunks(WRITES_MAX) {
+        let store = match chunk[0].key.table.database {
+            hudhud_ports::Database::Messages => &core.services.messages,
+            hudhud_ports::Database::Directory => &core.services.directory,
+        };
+        core.persist(what, || store.write(chunk.to_vec())).await?;
+    }
+    Ok(())
+}
+
+/// The lane of big conversations of one shard: they fan out in their order, beside everything else.
+pub(super) struct BulkLane {
+    jobs: mpsc::Sender<(Position, Fanout)>,
+    pending: Arc<Mutex<VecDeque<Position>>>,
+}
+
+impl BulkLane {
+    /// Starts the lane; it ends when this is dropped and everything queued is done.
+    pub(super) fn start(core: &Core, progressed: Progressed) -> Self {
+        let (jobs, mut queue) = mpsc::channel::<(Position, Fanout)>(BULK_QUEUED_MAX);
+        let pending = Arc::new(Mutex::new(VecDeque::new()));
+        let (lane, done) = (core.clone(), pending.clone());
+        core.services.runtime.tasks.spawn(Box::pin(async move {
+            while let Some((_, fanout)) = queue.recv().await {
+                if let Err(ended) = carry_out(&lane, fanout).await {
+                    // The position stays pending, so nothing behind it is committed: a restart does it again.
+                    tracing::warn!(?ended, "the fan-out of a big conversation ended early");
+                    return;
+                }
+                done.lock().pop_front();
+                progressed.notify_one();
+            }
+        }));
+        Self { jobs, pending }
+    }
+
+    /// Queues a fan-out. Waits while the queue is full.
+    pub(super) async fn queue(&self, position: Position, fanout: Fanout) -> Result<(), Ended> {
+        self.pending.lock().push_back(position);
+        self.jobs.send((position, fanout)).await.map_err(|_| Ended::Stopped)
+    }
+
+    /// The greatest position, up to `applied`, at and before which everything is carried out.
+    pub(super) fn done_up_to(&self, applied: Position) -> Position {
+        match self.pending.lock().front() {
+            Some(first) => Position::from_u64(first.as_u64() - 1).min(applied),
+            None => applied,
+        }
+    }
+}

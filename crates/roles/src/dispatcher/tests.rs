@@ -1,0 +1,211 @@
+//! The dispatcher on memory engines: what it stores, whom it tells, and that doing it again changes nothing.
+
+use super::Dispatcher;
+use crate::api::testing::Fixture;
+use crate::api::{Caller, Who};
+use crate::tables;
+use hudhud_ports::{Payload, Scan, Store};
+use hudhud_proto::v1::{
+    Accepted, Content, CreateGroup, Entry, Fetch, InboxHeadRow, LeaveGroup, ReceiptKind, Received, Send,
+    client_frame::Command, entry, server_frame::Event,
+};
+use hudhud_proto::{ConversationId, Message, v1};
+use std::time::Duration;
+use tokio::task::{JoinHandle, yield_now};
+
+/// Turns of the scheduler in which everything that can happen without time passing has happened.
+const TURNS: usize = 5_000;
+
+async fn settle() {
+    for _ in 0..TURNS {
+        yield_now().await;
+    }
+}
+
+fn start(fixture: &Fixture) -> JoinHandle<()> {
+    let dispatcher = Dispatcher::new(fixture.services.clone(), fixture.sessions.clone());
+    tokio::spawn(async move { dispatcher.run().await.expect("memory engines do not fail") })
+}
+
+fn content(text: &str) -> Content {
+    Content { content_type: "text/plain".into(), payload: text.to_owned().into(), ..Default::default() }
+}
+
+fn to_peer(fixture: &Fixture, peer: &Caller, text: &str) -> Send {
+    Send {
+        direct_with: peer.account.to_bytes(),
+        message_id: fixture.message_id().to_bytes(),
+        content: content(text).into(),
+        ..Default::default()
+    }
+}
+
+async fn send(fixture: &Fixture, caller: &Caller, send: Send) -> Accepted {
+    let mut answers = fixture.api.send(caller, vec![send]).await;
+    answers.pop().expect("one answer").expect("accepted")
+}
+
+async fn command(fixture: &Fixture, caller: &Caller, command: Command) -> Event {
+    fixture.api.handle(&Who::Account(caller.clone()), command).await.expect("allowed")
+}
+
+fn pushed(fixture: &Fixture, caller: &Caller) -> Vec<Event> {
+    let frames = fixture.delivered_to(caller).into_iter().filter_map(|payload| match payload {
+        Payload::Frame(bytes) => v1::ServerFrame::decode_from_slice(&bytes).expect("a frame").event,
+        Payload::Revoked(_) => None,
+    });
+    frames.collect()
+}
+
+fn texts(entries: &[Entry]) -> Vec<String> {
+    let text = |entry: &Entry| match &entry.body {
+        Some(entry::Body::Content(content)) => String::from_utf8_lossy(&content.payload).into_owned(),
+        _ => "(event)".into(),
+    };
+    entries.iter().map(text).collect()
+}
+
+async fn timeline(fixture: &Fixture, caller: &Caller, conversation: &[u8]) -> Vec<Entry> {
+    let fetch = Fetch { conversation: conversation.to_vec().into(), ..Default::default() };
+    match command(fixture, caller, Command::Fetch(fetch)).await {
+        Event::EntryPage(page) => page.entries,
+        other => panic!("not a page: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_stored_and_reaches_both_sides_and_its_receipt_the_sender() {
+    let fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let (alice, bob) = (fixture.connect(&alice).await, fixture.connect(&bob).await);
+    let _running = start(&fixture);
+    let accepted = send(&fixture, &alice, to_peer(&fixture, &bob, "hi")).await;
+    settle().await;
+    for caller in [&alice, &bob] {
+        let pushed = pushed(&fixture, caller);
+        let [Event::Entry(entry)] = pushed.as_slice() else { panic!("{pushed:?}") };
+        assert_eq!((entry.seq, &entry.message_id), (1, &accepted.message_id));
+    }
+    let received = Received { conversation: accepted.conversation.clone(), seq: 1 };
+    command(&fixture, &bob, Command::Received(received)).await;
+    settle().await;
+    let pushed = pushed(&fixture, &alice);
+    let Some(Event::Receipt(receipt)) = pushed.last() else { panic!("{pushed:?}") };
+    assert_eq!((receipt.seq, receipt.kind.as_known()), (1, Some(ReceiptKind::Received)));
+    assert_eq!(receipt.account, bob.account.to_bytes());
+}
+
+#[tokio::test]
+async fn a_crash_before_the_commit_repeats_the_work_and_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let running = start(&fixture);
+    let mut conversation = bytes::Bytes::new();
+    for text in ["one", "two", "three"] {
+        conversation = send(&fixture, &alice, to_peer(&fixture, &bob, text)).await.conversation;
+        settle().await;
+    }
+    let before = timeline(&fixture, &bob, &conversation).await;
+    assert_eq!(texts(&before), ["one", "two", "three"]);
+    // The clock stood still, so nothing was committed.
+    running.abort();
+    settle().await;
+    let bob = fixture.connect(&bob).await;
+    let _running = start(&fixture);
+    send(&fixture, &alice, to_peer(&fixture, &bob, "four")).await;
+    settle().await;
+    let after = timeline(&fixture, &bob, &conversation).await;
+    assert_eq!(after[..3], before);
+    assert_eq!(texts(&after[3..]), ["four"]);
+    assert_eq!(pushed(&fixture, &bob).len(), 4, "who connected meanwhile is told again");
+}
+
+#[tokio::test]
+async fn a_resend_is_answered_with_the_entry_it_has() {
+    let fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let alice = fixture.connect(&alice).await;
+    let _running = start(&fixture);
+    let message = to_peer(&fixture, &bob, "once");
+    let first = send(&fixture, &alice, message.clone()).await;
+    settle().await;
+    send(&fixture, &alice, Send { resend: true, ..message.clone() }).await;
+    settle().await;
+    assert_eq!(timeline(&fixture, &alice, &first.conversation).await.len(), 1);
+    assert_eq!(pushed(&fixture, &alice).len(), 2);
+    send(&fixture, &alice, Send { resend: true, content: content("twice").into(), ..message }).await;
+    settle().await;
+    let pushed = pushed(&fixture, &alice);
+    assert!(matches!(pushed.last(), Some(Event::Refused(_))), "{pushed:?}");
+}
+
+#[tokio::test]
+async fn a_big_group_gets_everything_in_order_and_every_member_an_inbox_row() {
+    const MEMBERS: usize = 70;
+    let fixture = Fixture::with(|settings| settings.rates.accounts_per_address.burst = 1_000).await;
+    let owner = fixture.account("owner").await;
+    let mut members = Vec::new();
+    for n in 0..MEMBERS {
+        members.push(fixture.account(&format!("member{n}")).await);
+    }
+    let last = fixture.connect(&members[MEMBERS - 1]).await;
+    let _running = start(&fixture);
+    let create = CreateGroup {
+        message_id: fixture.message_id().to_bytes(),
+        title: "many".into(),
+        members: members.iter().map(|member| member.account.to_bytes()).collect(),
+        ..Default::default()
+    };
+    let Event::ChangeAccepted(created) = command(&fixture, &owner, Command::CreateGroup(create)).await else {
+        panic!()
+    };
+    settle().await;
+    for text in ["one", "two"] {
+        let to_group = Send {
+            conversation: created.conversation.clone(),
+            message_id: fixture.message_id().to_bytes(),
+            content: content(text).into(),
+            ..Default::default()
+        };
+        send(&fixture, &owner, to_group).await;
+    }
+    settle().await;
+    settle().await;
+    let pushed = pushed(&fixture, &last);
+    let entries: Vec<Entry> = pushed
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Entry(entry) => Some(entry),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(texts(&entries), ["(event)", "one", "two"]);
+    let conversation = ConversationId::from_slice(&created.conversation).expect("an id");
+    for member in &members {
+        let key = tables::inbox(member.account, conversation, tables::InboxPart::Head);
+        let row = fixture.store.get(key).await.expect("memory does not fail").expect("written");
+        assert_eq!(tables::read::<InboxHeadRow>(&row).expect("a row").head_seq, 3);
+    }
+    let leave = LeaveGroup { conversation: created.conversation, message_id: fixture.message_id().to_bytes() };
+    command(&fixture, &last, Command::LeaveGroup(leave)).await;
+    settle().await;
+    let scan = Scan::all(tables::CONVERSATION, conversation.to_bytes(), 1_000);
+    assert_eq!(fixture.store.scan(scan).await.expect("memory does not fail").len(), MEMBERS + 2, "past members stay");
+}
+
+#[tokio::test]
+async fn what_is_applied_is_committed_and_not_read_again() {
+    let fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let running = start(&fixture);
+    send(&fixture, &alice, to_peer(&fixture, &bob, "hi")).await;
+    settle().await;
+    fixture.clock.advance(Duration::from_secs(1));
+    settle().await;
+    running.abort();
+    settle().await;
+    let bob = fixture.connect(&bob).await;
+    let _running = start(&fixture);
+    settle().await;
+    assert_eq!(pushed(&fixture, &bob), []);
+}

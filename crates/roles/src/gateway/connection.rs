@@ -1,0 +1,494 @@
+//! One connection's life: one task that writes what waits, reads frames, and runs what they ask for.
+//!
+//! Sends run beside everything else, in the order that [`Pipeline`] keeps; all other commands run one at a time in the order
+//! in which they came. Reading stops while too much is unanswered, so the client's own socket slows it down.
+
+use super::close::{self, Close};
+use super::greeting::{Greeted, greet};
+use super::pipeline::Pipeline;
+use super::registry::Connection;
+use super::transport::Transport;
+use super::{CLOSE_GRACE, Gateway, request_id};
+use crate::api::{Caller, Who, from_port};
+use crate::session::{Confirmed, Session};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use hudhud_proto::limits::{PAYLOAD_BYTES_MAX, SENDS_IN_FLIGHT_MAX};
+use hudhud_proto::v1::{ErrorCode, client_frame::Command, server_frame::Event};
+use hudhud_proto::{AccountId, ConversationId, MessageId, ProtocolError, v1};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Commands that wait for the one that runs; reading stops beyond.
+const COMMANDS_WAITING_MAX: usize = 64;
+/// Payload bytes of unanswered sends; reading stops beyond.
+const UNANSWERED_BYTES_MAX: usize = 32 * PAYLOAD_BYTES_MAX;
+/// Frames that can't be read, or refused greetings, until the connection is closed.
+const STRIKES_MAX: u32 = 16;
+/// Conversations that wait for a failed message to be repeated, until the connection is closed: its device starts over.
+const STOPPED_LANES_MAX: usize = 1_024;
+/// Ping intervals without a frame after which a connection is closed.
+const SILENT_INTERVALS_MAX: u32 = 2;
+
+/// Serves a connection to its end, and sees to it that nothing of it is left.
+pub(super) async fn run(
+    gateway: &Arc<Gateway>,
+    connection: Arc<Connection>,
+    transport: Box<dyn Transport>,
+    address: IpAddr,
+) {
+    let mut task = Task {
+        timer: sleep(gateway, gateway.services.settings.hello_timeout),
+        heard: gateway.services.runtime.clock.monotonic(),
+        gateway: gateway.clone(),
+        connection,
+        address,
+        session: None,
+        greeting: false,
+        commands: VecDeque::new(),
+        command_runs: false,
+        check_is_due: false,
+        pipeline: Pipeline::default(),
+        inbox_version: None,
+        strikes: 0,
+        closing: false,
+    };
+    let mut wire = Wire { transport, work: FuturesUnordered::new() };
+    let end = task.live(&mut wire).await;
+    task.end(wire, end).await;
+}
+
+/// Something that a connection's task runs beside reading and writing.
+type Work = FuturesUnordered<BoxFuture<'static, Finished>>;
+
+/// Its outcome.
+enum Finished {
+    Command(u64, Result<Event, ProtocolError>),
+    Greeted(u64, Box<Result<Greeted, ProtocolError>>),
+    Active(u64, hudhud_ports::Result<Session>),
+    Batch(ConversationId, Vec<Result<v1::Accepted, ProtocolError>>),
+    Checked(Check),
+    Told,
+}
+
+/// What a connection looked up about itself before a ping.
+struct Check {
+    /// Why it must close.
+    close: Option<Close>,
+    /// Its session as it is registered now, if that could be read.
+    session: Option<Session>,
+    /// See `Ping`, if that could be read.
+    inbox_version: Option<u64>,
+}
+
+/// What a task polls: apart from the rest, so that a write can go on while work does.
+struct Wire {
+    transport: Box<dyn Transport>,
+    work: Work,
+}
+
+/// Who the other end is.
+struct Served {
+    /// With its session.
+    caller: Caller,
+    session: Session,
+    /// To be verified again at each ping.
+    token: String,
+}
+
+struct Task {
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    address: IpAddr,
+    session: Option<Served>,
+    /// A `Hello` runs; nothing is read meanwhile.
+    greeting: bool,
+    commands: VecDeque<(u64, Command)>,
+    command_runs: bool,
+    /// A ping is due; what it needs is looked up in turn with commands, as both may change the session.
+    check_is_due: bool,
+    pipeline: Pipeline,
+    /// As the last ping said.
+    inbox_version: Option<u64>,
+    /// The greeting's deadline, then the ping interval, then the deadline of closing.
+    timer: BoxFuture<'static, ()>,
+    /// When the last frame came, in monotonic time.
+    heard: Duration,
+    strikes: u32,
+    closing: bool,
+}
+
+impl Task {
+    /// Runs until the connection is to be closed, and says why; `None` where the other end closed it.
+    async fn live(&mut self, wire: &mut Wire) -> Option<Close> {
+        loop {
+            if self.closing && wire.work.is_empty() && self.connection.outbox.is_empty() {
+                return self.connection.outbox.closing();
+            }
+            tokio::select! {
+                biased;
+                () = self.connection.outbox.ready(self.closing) => {
+                    if self.connection.outbox.closing().is_some() && !self.closing {
+                        self.begin_closing();
+                    }
+                    if !self.write(wire).await {
+                        return self.connection.outbox.closing();
+                    }
+                }
+                () = &mut self.timer => {
+                    if self.closing {
+                        return self.connection.outbox.closing();
+                    }
+                    self.tick();
+                }
+                Some(finished) = wire.work.next(), if !wire.work.is_empty() => self.finished(&wire.work, finished),
+                frame = wire.transport.receive(), if self.may_read() => self.received(&wire.work, &frame?),
+            }
+            self.start_work(&wire.work);
+        }
+    }
+
+    /// Writes what waits, and lets work go on meanwhile: it may hold what others wait for. Returns false where the connection
+    /// is of no use any more.
+    async fn write(&mut self, wire: &mut Wire) -> bool {
+        let frames = self.connection.outbox.take();
+        if frames.is_empty() {
+            return true;
+        }
+        let connection = self.connection.clone();
+        // A client that reads nothing for so long would not hear a ping either.
+        let mut limit = sleep(&self.gateway, self.silence_max());
+        let mut give_up: BoxFuture<'_, ()> = if self.closing {
+            sleep(&self.gateway, CLOSE_GRACE)
+        } else {
+            Box::pin(connection.outbox.close_wanted())
+        };
+        let mut sending = wire.transport.send(frames);
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => return sent.is_ok(),
+                () = &mut give_up => return false,
+                Some(finished) = wire.work.next(), if !wire.work.is_empty() => self.finished(&wire.work, finished),
+                () = &mut limit => {
+                    self.gateway.services.metrics.idle_timeouts.inc();
+                    connection.outbox.close(close::IDLE);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        !self.closing
+            && !self.greeting
+            && self.commands.len() < COMMANDS_WAITING_MAX
+            && self.pipeline.unanswered() < SENDS_IN_FLIGHT_MAX
+            && self.pipeline.unanswered_bytes() < UNANSWERED_BYTES_MAX
+    }
+
+    fn received(&mut self, work: &Work, bytes: &Bytes) {
+        self.heard = self.gateway.services.runtime.clock.monotonic();
+        let encoding = self.connection.encoding;
+        let frame = match encoding.decode_client(bytes) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.gateway.services.metrics.malformed_frames.inc();
+                self.answer(request_id::guess(encoding, bytes), Err(error.into()));
+                return self.strike(close::MALFORMED);
+            }
+        };
+        let request = frame.request;
+        match frame.command {
+            None => {
+                let message = "the frame has no command, or one that this server does not know";
+                self.answer(request, Err(ProtocolError::invalid(message)));
+            }
+            // A pong has done its work by being heard.
+            Some(Command::Pong(_)) if request == 0 => {}
+            Some(Command::Pong(_)) => self.answer(request, Ok(done())),
+            Some(Command::Hello(_)) if self.session.is_some() => {
+                self.answer(request, Err(ProtocolError::invalid("this connection has a session already")));
+            }
+            Some(Command::Hello(hello)) => {
+                self.greeting = true;
+                let greeting = greet(self.gateway.clone(), self.connection.clone(), hello, self.address);
+                work.push(Box::pin(async move { Finished::Greeted(request, Box::new(greeting.await)) }));
+            }
+            Some(Command::Send(send)) if self.session.is_some() => self.offer(request, send),
+            Some(command) => self.commands.push_back((request, command)),
+        }
+    }
+
+    fn offer(&mut self, request: u64, send: v1::Send) {
+        let Some(served) = &self.session else { return };
+        let offered = lane(served.caller.account, &send).and_then(|conversation| {
+            let message = MessageId::from_slice(&send.message_id)?;
+            self.pipeline.offer(request, conversation, message, send)
+        });
+        if let Err(error) = offered {
+            self.answer_send(request, Err(error));
+        }
+    }
+
+    /// Starts whatever may run now.
+    fn start_work(&mut self, work: &Work) {
+        if self.closing {
+            return;
+        }
+        while let Some(served) = &self.session
+            && let Some((conversation, sends)) = self.pipeline.next_batch()
+        {
+            let (api, caller) = (self.gateway.api.clone(), served.caller.clone());
+            work.push(Box::pin(async move { Finished::Batch(conversation, api.send(&caller, sends).await) }));
+        }
+        if self.command_runs {
+            return;
+        }
+        let gateway = self.gateway.clone();
+        if let Some(served) = &self.session
+            && std::mem::take(&mut self.check_is_due)
+        {
+            let (session, token, address) = (served.session.clone(), served.token.clone(), self.address);
+            self.command_runs = true;
+            work.push(Box::pin(async move { Finished::Checked(check(&gateway, session, &token, address).await) }));
+        } else if let Some((request, command)) = self.commands.pop_front() {
+            self.command_runs = true;
+            work.push(match (command, &self.session) {
+                (Command::SetActive(v1::SetActive { active, .. }), Some(served)) => {
+                    let session = served.session.clone();
+                    Box::pin(async move { Finished::Active(request, set_active(&gateway, session, active).await) })
+                }
+                (command, served) => {
+                    let who = match served {
+                        Some(served) => Who::Account(served.caller.clone()),
+                        None => Who::Anonymous(self.address),
+                    };
+                    Box::pin(async move { Finished::Command(request, gateway.api.handle(&who, command).await) })
+                }
+            });
+        }
+    }
+
+    fn finished(&mut self, work: &Work, finished: Finished) {
+        match finished {
+            Finished::Command(request, result) => {
+                self.command_runs = false;
+                self.answer(request, result);
+            }
+            Finished::Active(request, result) => {
+                self.command_runs = false;
+                let result = result.map_err(from_port).map(|session| self.set_session(session));
+                self.answer(request, result.map(|()| done()));
+            }
+            Finished::Batch(conversation, results) => {
+                for (request, result) in self.pipeline.finish(conversation, results) {
+                    self.answer_send(request, result);
+                }
+                if self.pipeline.stopped() > STOPPED_LANES_MAX {
+                    self.connection.outbox.close(close::POLICY);
+                }
+            }
+            Finished::Greeted(request, result) => {
+                self.greeting = false;
+                match *result {
+                    Ok(greeted) => self.greeted(work, request, greeted),
+                    Err(error) => {
+                        self.answer(request, Err(error));
+                        self.strike(close::POLICY);
+                    }
+                }
+            }
+            Finished::Checked(check) => {
+                self.command_runs = false;
+                self.checked(check);
+            }
+            Finished::Told => {}
+        }
+    }
+
+    fn greeted(&mut self, work: &Work, request: u64, greeted: Greeted) {
+        let Greeted { caller, session, token, welcome } = greeted;
+        let (gateway, active, account) = (self.gateway.clone(), session.active, session.account);
+        self.gateway.services.metrics.sessions.inc();
+        self.session = Some(Served { caller, session, token });
+        if self.closing {
+            return;
+        }
+        self.connection.outbox.welcome(request, welcome);
+        self.timer = sleep(&self.gateway, self.gateway.services.settings.ping_interval);
+        if active {
+            work.push(Box::pin(async move {
+                gateway.presence.seen(account).await;
+                gateway.presence.changed(account).await;
+                Finished::Told
+            }));
+        }
+    }
+
+    /// The timer rang: too late for a greeting, or time for a ping.
+    fn tick(&mut self) {
+        let services = &self.gateway.services;
+        if self.session.is_none() {
+            services.metrics.hello_timeouts.inc();
+            self.connection.outbox.close(close::HELLO_TIMEOUT);
+        } else if services.runtime.clock.monotonic().saturating_sub(self.heard) >= self.silence_max() {
+            services.metrics.idle_timeouts.inc();
+            self.connection.outbox.close(close::IDLE);
+        } else {
+            self.check_is_due = true;
+        }
+        self.timer = sleep(&self.gateway, services.settings.ping_interval);
+    }
+
+    fn checked(&mut self, check: Check) {
+        if let Some(close) = check.close {
+            return self.connection.outbox.close(close);
+        }
+        if let Some(session) = check.session {
+            self.set_session(session);
+        }
+        self.inbox_version = check.inbox_version.or(self.inbox_version);
+        if let Some(inbox_version) = self.inbox_version {
+            self.connection.outbox.push_event(Event::Ping(v1::Ping { inbox_version }));
+        }
+    }
+
+    fn set_session(&mut self, session: Session) {
+        if let Some(served) = &mut self.session {
+            served.caller.session = Some(session.clone());
+            served.session = session;
+        }
+    }
+
+    /// Nothing new is begun; what runs may end and be answered, for a moment.
+    fn begin_closing(&mut self) {
+        self.closing = true;
+        self.commands.clear();
+        self.check_is_due = false;
+        self.timer = sleep(&self.gateway, CLOSE_GRACE);
+    }
+
+    fn strike(&mut self, close: Close) {
+        self.strikes += 1;
+        if self.strikes >= STRIKES_MAX {
+            self.connection.outbox.close(close);
+        }
+    }
+
+    fn answer_send(&self, request: u64, result: Result<v1::Accepted, ProtocolError>) {
+        if matches!(&result, Err(error) if error.code == ErrorCode::GoBack) {
+            self.gateway.services.metrics.go_backs.inc();
+        }
+        self.answer(request, result.map(Event::Accepted));
+    }
+
+    fn answer(&self, request: u64, result: Result<Event, ProtocolError>) {
+        let event = result.unwrap_or_else(|error| Event::Error(error.to_wire()));
+        self.connection.outbox.answer(request, event);
+    }
+
+    fn silence_max(&self) -> Duration {
+        self.gateway.services.settings.ping_interval * SILENT_INTERVALS_MAX
+    }
+
+    /// Closes the transport, lets what was begun come to its end, and takes back what the connection registered.
+    async fn end(mut self, wire: Wire, end: Option<Close>) {
+        let Wire { mut transport, mut work } = wire;
+        let gateway = self.gateway.clone();
+        let runtime = &gateway.services.runtime;
+        gateway.registry.remove(self.connection.id);
+        let close = async {
+            if let Some(Close { code, reason }) = end {
+                runtime.timeout(CLOSE_GRACE, transport.close(code, reason)).await;
+            }
+            drop(transport);
+        };
+        self.closing = true;
+        let finish = async {
+            while let Some(finished) = work.next().await {
+                self.finished(&FuturesUnordered::new(), finished);
+            }
+        };
+        let finish = runtime.timeout(gateway.services.settings.call_timeout, finish);
+        futures_util::future::join(close, finish).await;
+        drop(work);
+        self.connection.set_sends_over();
+        let Some(Served { session, .. }) = self.session else { return };
+        gateway.services.metrics.sessions.dec();
+        tracing::debug!(account = %session.account, device = %session.device, connection = session.connection.0, code = end.map_or(0, |close| close.code), "disconnected");
+        if let Err(error) = gateway.sessions.unregister(&session).await {
+            tracing::debug!(%error, "a session was not unregistered; it is found to be stale later");
+        }
+        gateway.presence.unwatch(&session).await;
+        if session.active {
+            gateway.presence.left(session.account).await;
+        }
+    }
+}
+
+/// The conversation that a message is for, which is the lane whose order it keeps.
+fn lane(sender: AccountId, send: &v1::Send) -> Result<ConversationId, ProtocolError> {
+    if send.direct_with.is_empty() {
+        return Ok(ConversationId::from_slice(&send.conversation)?);
+    }
+    Ok(ConversationId::direct(sender, AccountId::from_slice(&send.direct_with)?))
+}
+
+/// Looks up what a ping carries, and on the way whether the connection may stay: its token may have run out, its device may
+/// have connected to another gateway. What can't be read now is left to the next ping.
+async fn check(gateway: &Gateway, session: Session, token: &str, address: IpAddr) -> Check {
+    let closed = |close| Check { close: Some(close), session: None, inbox_version: None };
+    match gateway.api.authenticate(token, address).await {
+        Err(error) if error.code == ErrorCode::Unauthenticated => {
+            gateway.services.metrics.revoked.inc();
+            return closed(close::REVOKED);
+        }
+        Err(error) => tracing::debug!(%error, "a token was not verified again"),
+        Ok(_) => {}
+    }
+    let account = session.account;
+    if session.active {
+        gateway.presence.seen(account).await;
+    }
+    let session = match gateway.sessions.confirm(&session).await {
+        Ok(Confirmed::Registered(session)) => Some(session),
+        Ok(Confirmed::Replaced) => {
+            gateway.services.metrics.replaced.inc();
+            return closed(close::REPLACED);
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a session was not confirmed");
+            None
+        }
+    };
+    Check { close: None, session, inbox_version: gateway.api.inbox_version(account).await.ok() }
+}
+
+/// Registers whether a person looks at the device, and tells who watches.
+async fn set_active(gateway: &Gateway, session: Session, active: bool) -> hudhud_ports::Result<Session> {
+    if session.active == active {
+        return Ok(session);
+    }
+    let since_us = gateway.services.now_us().max(session.since_us + 1);
+    let session = gateway.sessions.register(Session { active, since_us, ..session }).await?;
+    if active {
+        gateway.presence.seen(session.account).await;
+        gateway.presence.changed(session.account).await;
+    } else {
+        gateway.presence.left(session.account).await;
+    }
+    Ok(session)
+}
+
+fn done() -> Event {
+    Event::Done(v1::Done::default())
+}
+
+fn sleep(gateway: &Gateway, duration: Duration) -> BoxFuture<'static, ()> {
+    let clock = gateway.services.runtime.clock.clone();
+    Box::pin(async move { clock.sleep(duration).await })
+}

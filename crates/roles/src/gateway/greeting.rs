@@ -1,0 +1,97 @@
+//! From `Hello` to `Welcome`: the token is verified, the session registered, and only then is the device told to read its inbox.
+
+use super::registry::{Connection, Identity};
+use super::{Gateway, close};
+use crate::api::{Caller, from_port};
+use crate::session::Session;
+use crate::tables;
+use hudhud_proto::limits::{
+    FRAME_BYTES_MAX, GROUP_MEMBERS_MAX, NAME_BYTES_MAX, PAGE_ENTRIES_MAX, PAYLOAD_BYTES_MAX, SENDS_IN_FLIGHT_MAX,
+};
+use hudhud_proto::{ProtocolError, v1};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A connection that has a session.
+pub(super) struct Greeted {
+    pub(super) caller: Caller,
+    pub(super) session: Session,
+    pub(super) token: String,
+    pub(super) welcome: v1::Welcome,
+}
+
+/// Verifies who it is, takes the place of the device's older connection and registers the session: what is sequenced from
+/// then on finds the connection, and what was sequenced before is in the inbox that the device reads next.
+pub(super) async fn greet(
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    hello: v1::Hello,
+    address: IpAddr,
+) -> Result<Greeted, ProtocolError> {
+    if hello.client.len() > NAME_BYTES_MAX {
+        return Err(ProtocolError::invalid(format!("a client's name has at most {NAME_BYTES_MAX} bytes")));
+    }
+    let services = &gateway.services;
+    let mut caller = gateway.api.authenticate(&hello.token, address).await?;
+    let identity = Identity { account: caller.account, device: caller.device, token: caller.token };
+    // Deliveries find the connection before its session can be looked up; pushes wait in the outbox for the welcome.
+    if let Some(before) = gateway.registry.identify(connection.id, identity) {
+        services.metrics.replaced.inc();
+        before.outbox.close(close::REPLACED);
+        // Its sends come before those of this connection, or not at all.
+        services.runtime.timeout(services.settings.call_timeout, before.sends_over()).await;
+    }
+    let session = Session {
+        account: caller.account,
+        device: caller.device,
+        gateway: gateway.reference.clone(),
+        connection: connection.id,
+        token: caller.token,
+        active: hello.active,
+        since_us: services.now_us(),
+    };
+    let registered = async {
+        let row = services.directory.get(tables::account(caller.account)).await.map_err(from_port)?;
+        let row: v1::AccountRow = row.map(|row| tables::read(&row)).transpose().map_err(from_port)?.unwrap_or_default();
+        let session = gateway.sessions.register(session).await.map_err(from_port)?;
+        match gateway.api.authenticate(&hello.token, address).await {
+            Ok(_) => Ok((session, row.handle)),
+            // Revoked since it was verified, by somebody who did not find the session yet.
+            Err(error) => {
+                if let Err(error) = gateway.sessions.unregister(&session).await {
+                    tracing::debug!(%error, "a session was not unregistered; it is found to be stale later");
+                }
+                Err(error)
+            }
+        }
+    };
+    let (session, handle) = match registered.await {
+        Ok(registered) => registered,
+        Err(error) => {
+            gateway.registry.anonymize(connection.id);
+            return Err(error);
+        }
+    };
+    tracing::debug!(account = %caller.account, device = %caller.device, connection = connection.id.0, client = %hello.client, "connected");
+    caller.session = Some(session.clone());
+    let welcome = v1::Welcome {
+        account: caller.account.to_bytes(),
+        device: caller.device.to_bytes(),
+        handle,
+        server_time_us: services.now_us(),
+        ping_interval_ms: u32::try_from(services.settings.ping_interval.as_millis()).unwrap_or(u32::MAX),
+        limits: limits().into(),
+    };
+    Ok(Greeted { caller, session, token: hello.token, welcome })
+}
+
+fn limits() -> v1::Limits {
+    let number = |limit: usize| u32::try_from(limit).expect("limits are small");
+    v1::Limits {
+        frame_bytes_max: number(FRAME_BYTES_MAX),
+        payload_bytes_max: number(PAYLOAD_BYTES_MAX),
+        page_entries_max: PAGE_ENTRIES_MAX,
+        sends_in_flight_max: number(SENDS_IN_FLIGHT_MAX),
+        group_members_max: number(GROUP_MEMBERS_MAX),
+    }
+}

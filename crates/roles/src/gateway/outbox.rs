@@ -1,0 +1,246 @@
+//! What waits to be written to one connection: a bounded queue that never makes whoever pushes wait.
+
+use super::close::Close;
+use bytes::Bytes;
+use hudhud_proto::v1::server_frame::Event;
+use hudhud_proto::{Encoding, v1};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use tokio::sync::Notify;
+
+/// Frames that are written with one flush.
+const WRITE_FRAMES_MAX: usize = 64;
+/// Bytes after which a flush takes no further frame.
+const WRITE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of pushes that wait, beside `settings.outbox_frames_max`. A receiver's share of a frame counts in full.
+const PUSH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What became of a push.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pushed {
+    /// It will be written.
+    Queued,
+    /// Dropped, with so many others that waited; the connection will be told that it lags.
+    Dropped(usize),
+    /// The connection is closing.
+    Closed,
+}
+
+/// The queue. Written by deliveries and by the connection's task, emptied by that task alone.
+pub(super) struct Outbox {
+    encoding: Encoding,
+    push_frames_max: usize,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Never dropped: there are at most as many as unanswered requests.
+    answers: VecDeque<Bytes>,
+    pushes: VecDeque<Bytes>,
+    push_bytes: usize,
+    /// Pushes wait for the answer to Hello.
+    welcomed: bool,
+    lagging: bool,
+    close: Option<Close>,
+}
+
+impl Outbox {
+    pub(super) fn new(encoding: Encoding, push_frames_max: usize) -> Self {
+        Self { encoding, push_frames_max, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Queues the answer to a request.
+    pub(super) fn answer(&self, request: u64, event: Event) {
+        let frame = self.encode(request, event);
+        self.state.lock().answers.push_back(frame);
+        self.changed.notify_one();
+    }
+
+    /// Queues the answer to Hello. Pushes follow it.
+    pub(super) fn welcome(&self, request: u64, welcome: v1::Welcome) {
+        self.answer(request, Event::Welcome(welcome));
+        self.state.lock().welcomed = true;
+    }
+
+    /// Queues a push that is encoded already.
+    pub(super) fn push(&self, frame: Bytes) -> Pushed {
+        let mut state = self.state.lock();
+        if state.close.is_some() {
+            return Pushed::Closed;
+        }
+        if state.lagging {
+            return Pushed::Dropped(1);
+        }
+        if state.pushes.len() >= self.push_frames_max || state.push_bytes + frame.len() > PUSH_BYTES_MAX {
+            let dropped = state.pushes.len() + 1;
+            state.pushes = VecDeque::new();
+            state.push_bytes = 0;
+            state.lagging = true;
+            return Pushed::Dropped(dropped);
+        }
+        state.push_bytes += frame.len();
+        state.pushes.push_back(frame);
+        drop(state);
+        self.changed.notify_one();
+        Pushed::Queued
+    }
+
+    /// Queues a push of the connection's own.
+    pub(super) fn push_event(&self, event: Event) {
+        let frame = self.encode(0, event);
+        self.push(frame);
+    }
+
+    /// Asks for the connection to be closed. What waits to be pushed is dropped; answers are still written. The first
+    /// reason stays.
+    pub(super) fn close(&self, close: Close) {
+        let mut state = self.state.lock();
+        state.close.get_or_insert(close);
+        state.pushes = VecDeque::new();
+        state.lagging = false;
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Why the connection is to close, if it is.
+    pub(super) fn closing(&self) -> Option<Close> {
+        self.state.lock().close
+    }
+
+    /// Waits until there is something to write, or a close to be done that the caller does not know of.
+    pub(super) async fn ready(&self, knows_of_close: bool) {
+        self.until(|state| state.has_frames() || (state.close.is_some() && !knows_of_close)).await;
+    }
+
+    /// Waits until the connection is to close.
+    pub(super) async fn close_wanted(&self) {
+        self.until(|state| state.close.is_some()).await;
+    }
+
+    /// Takes what one flush writes: answers first, then word that the connection lagged, then pushes.
+    pub(super) fn take(&self) -> Vec<Bytes> {
+        let mut state = self.state.lock();
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while taken.len() < WRITE_FRAMES_MAX && bytes < WRITE_BYTES_MAX {
+            let frame = match state.answers.pop_front() {
+                Some(frame) => frame,
+                None if !state.welcomed => break,
+                None if state.lagging => {
+                    state.lagging = false;
+                    self.encode(0, Event::Lagging(v1::Lagging::default()))
+                }
+                None => match state.pushes.pop_front() {
+                    Some(frame) => {
+                        state.push_bytes -= frame.len();
+                        frame
+                    }
+                    None => break,
+                },
+            };
+            bytes += frame.len();
+            taken.push(frame);
+        }
+        taken
+    }
+
+    /// Whether nothing waits to be written.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.state.lock().has_frames()
+    }
+
+    fn encode(&self, request: u64, event: Event) -> Bytes {
+        self.encoding.encode_server(&v1::ServerFrame { request, event: Some(event) })
+    }
+
+    async fn until(&self, condition: impl Fn(&State) -> bool) {
+        // A notification that comes between the check and the wait is kept for the wait.
+        while !condition(&self.state.lock()) {
+            self.changed.notified().await;
+        }
+    }
+}
+
+impl State {
+    fn has_frames(&self) -> bool {
+        !self.answers.is_empty() || (self.welcomed && (self.lagging || !self.pushes.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::close::{IDLE, REVOKED};
+
+    fn welcomed(frames_max: usize) -> Outbox {
+        let outbox = Outbox::new(Encoding::Protobuf, frames_max);
+        outbox.welcome(1, v1::Welcome::default());
+        outbox
+    }
+
+    fn events(outbox: &Outbox) -> Vec<Event> {
+        let decode = |frame: Bytes| Encoding::Protobuf.decode_server(&frame).expect("a frame").event.expect("an event");
+        outbox.take().into_iter().map(decode).collect()
+    }
+
+    fn typing(n: u8) -> Bytes {
+        let event = Event::TypingNotice(v1::TypingNotice { account: vec![n].into(), ..Default::default() });
+        crate::presence::push(event)
+    }
+
+    #[test]
+    fn pushes_wait_for_the_welcome() {
+        let outbox = Outbox::new(Encoding::Protobuf, 4);
+        assert_eq!(outbox.push(typing(1)), Pushed::Queued);
+        assert!(outbox.is_empty() && outbox.take().is_empty());
+        outbox.welcome(1, v1::Welcome::default());
+        assert!(matches!(events(&outbox)[..], [Event::Welcome(_), Event::TypingNotice(_)]));
+    }
+
+    #[test]
+    fn a_full_outbox_drops_pushes_and_says_so_once_but_keeps_answers() {
+        let outbox = welcomed(2);
+        assert_eq!([1, 2, 3, 4].map(|n| outbox.push(typing(n))), [
+            Pushed::Queued,
+            Pushed::Queued,
+            Pushed::Dropped(3),
+            Pushed::Dropped(1)
+        ]);
+        outbox.answer(2, Event::Done(v1::Done::default()));
+        assert!(matches!(events(&outbox)[..], [Event::Welcome(_), Event::Done(_), Event::Lagging(_)]));
+        assert_eq!(outbox.push(typing(5)), Pushed::Queued);
+        assert!(matches!(events(&outbox)[..], [Event::TypingNotice(_)]));
+    }
+
+    #[test]
+    fn pushes_are_bounded_in_bytes_too() {
+        let outbox = welcomed(1_000);
+        let frame = Bytes::from(vec![0; PUSH_BYTES_MAX / 2]);
+        assert_eq!(outbox.push(frame.clone()), Pushed::Queued);
+        assert_eq!(outbox.push(frame.clone()), Pushed::Queued);
+        assert_eq!(outbox.push(frame), Pushed::Dropped(3));
+    }
+
+    #[test]
+    fn one_flush_is_bounded() {
+        let outbox = welcomed(1_000);
+        for n in 0..100 {
+            outbox.push(typing(n));
+        }
+        assert_eq!(outbox.take().len(), WRITE_FRAMES_MAX);
+    }
+
+    #[test]
+    fn a_closing_connection_still_answers_and_pushes_nothing() {
+        let outbox = welcomed(4);
+        outbox.push(typing(1));
+        outbox.close(REVOKED);
+        outbox.close(IDLE);
+        assert_eq!(outbox.push(typing(2)), Pushed::Closed);
+        outbox.answer(2, Event::Done(v1::Done::default()));
+        assert!(matches!(events(&outbox)[..], [Event::Welcome(_), Event::Done(_)]));
+        assert_eq!(outbox.closing(), Some(REVOKED));
+    }
+}

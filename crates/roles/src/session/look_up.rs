@@ -1,0 +1,132 @@
+//! Finding sessions: the cache first, then the database, then whether their gateways still live.
+
+use super::{Session, Sessions, rows};
+use crate::tables;
+use futures_util::{StreamExt, stream};
+use hudhud_ports::{GatewayRef, Result, Scan};
+use hudhud_proto::{AccountId, limits, v1};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+
+/// Accounts that one look-up reads at the same time.
+const READS_MAX: usize = 32;
+/// Session rows of one account that are read: devices, and some that were removed a moment ago.
+const ROWS_MAX: usize = 2 * limits::DEVICES_MAX;
+
+/// What a look-up believes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Source {
+    /// The cache, and the database where it holds nothing.
+    CacheFirst,
+    /// The database alone, and the cache learns what it says.
+    Database,
+}
+
+/// What a look-up found of each account.
+pub(super) type Found = BTreeMap<AccountId, Result<Vec<Session>>>;
+
+impl Sessions {
+    /// The live sessions of these accounts, by account and device. Costs one read of the cache per account where it holds
+    /// the account, else one of the database.
+    pub async fn of_accounts(&self, accounts: &[AccountId]) -> Result<Vec<Session>> {
+        self.collect(accounts, Source::CacheFirst).await
+    }
+
+    /// As [`Self::of_accounts`], past the cache: for what must not be decided by a hint.
+    pub async fn of_accounts_in_database(&self, accounts: &[AccountId]) -> Result<Vec<Session>> {
+        self.collect(accounts, Source::Database).await
+    }
+
+    async fn collect(&self, accounts: &[AccountId], source: Source) -> Result<Vec<Session>> {
+        let found = self.look_up(accounts.iter().copied().collect(), source).await;
+        let sets: Vec<Vec<Session>> = found.into_values().collect::<Result<_>>()?;
+        Ok(sets.into_iter().flatten().collect())
+    }
+
+    /// The live sessions of each account, every account in the answer.
+    pub(super) async fn look_up(&self, accounts: BTreeSet<AccountId>, source: Source) -> Found {
+        let reads =
+            accounts.into_iter().map(|account| async move { (account, self.of_account(account, source).await) });
+        let mut found: Found = stream::iter(reads).buffer_unordered(READS_MAX).collect().await;
+        self.leave_out_dead(&mut found).await;
+        found
+    }
+
+    async fn of_account(&self, account: AccountId, source: Source) -> Result<Vec<Session>> {
+        let metrics = &self.services.metrics;
+        if source == Source::CacheFirst {
+            if let Some(sessions) = self.cache_get(account).await {
+                metrics.session_cache_hits.inc();
+                return Ok(sessions);
+            }
+            metrics.session_cache_misses.inc();
+        }
+        let stripe = self.stripe(account);
+        let generation = stripe.generation.load(Ordering::Relaxed);
+        let sessions = self.read(account).await?;
+        // A registration that runs now writes a better entry: neither wait for it nor overwrite it with older rows.
+        if let Ok(_guard) = stripe.lock.try_lock()
+            && stripe.generation.load(Ordering::Relaxed) == generation
+        {
+            self.cache_put(account, &sessions).await;
+        }
+        Ok(sessions)
+    }
+
+    /// Takes out the sessions of gateways that are gone, and has their rows deleted.
+    async fn leave_out_dead(&self, found: &mut Found) {
+        let gateways: BTreeSet<GatewayRef> = found.values().flatten().flatten().map(|s| s.gateway.clone()).collect();
+        let mut dead_gateways = BTreeSet::new();
+        for gateway in gateways {
+            if !self.leases.is_alive(&self.services, &gateway).await {
+                dead_gateways.insert(gateway);
+            }
+        }
+        if dead_gateways.is_empty() {
+            return;
+        }
+        let mut dead = Vec::new();
+        for sessions in found.values_mut().flatten() {
+            dead.extend(sessions.extract_if(.., |session| dead_gateways.contains(&session.gateway)));
+        }
+        self.remove_later(dead);
+    }
+
+    /// The sessions of an account in the database, dead ones included.
+    pub(super) async fn read(&self, account: AccountId) -> Result<Vec<Session>> {
+        let scan = Scan::all(tables::SESSIONS, account.to_bytes(), ROWS_MAX);
+        let session = |row: &hudhud_ports::Row| {
+            let value: v1::SessionRow = tables::read(row).ok()?;
+            let session = rows::from_row(account, &row.sort, &value, row.version);
+            if session.is_none() {
+                tracing::error!(%account, "a session row makes no sense; it is left out");
+            }
+            session
+        };
+        Ok(self.services.directory.scan(scan).await?.iter().filter_map(session).collect())
+    }
+
+    /// What the cache believes of an account, if anything.
+    pub(super) async fn cache_get(&self, account: AccountId) -> Option<Vec<Session>> {
+        match self.services.cache.get(&rows::cache_key(account)).await {
+            Ok(entry) => rows::from_entry(account, &entry?),
+            Err(error) => {
+                tracing::debug!(%account, %error, "the cache failed; the database knows");
+                None
+            }
+        }
+    }
+
+    /// Tells the cache. An empty set is forgotten instead: somebody may register with another process at any time.
+    pub(super) async fn cache_put(&self, account: AccountId, sessions: &[Session]) {
+        let key = rows::cache_key(account);
+        let ttl = self.services.settings.session_cache_ttl;
+        let told = match sessions {
+            [] => self.services.cache.remove(&key).await,
+            sessions => self.services.cache.put(&key, rows::to_entry(sessions), ttl).await,
+        };
+        if let Err(error) = told {
+            tracing::debug!(%account, %error, "the cache could not be told");
+        }
+    }
+}
