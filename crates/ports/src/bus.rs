@@ -28,7 +28,8 @@ pub trait Bus: Send + Sync + 'static {
     fn shards(&self) -> u32;
 
     /// Appends records to a shard and returns their positions once they are durable. Concurrent appends share one fsync.
-    /// `Full` when the backlog of uncommitted records has reached its limit.
+    /// `Full` when the backlog of uncommitted records has reached its limit. At most 4,096 records, of 1 MiB at most and
+    /// 16 MiB together ([`crate::limits`]).
     async fn append(&self, shard: Shard, records: Vec<Bytes>) -> Result<Vec<Position>>;
 
     /// Joins the consumers: from now on a share of the shards is assigned to this member.
@@ -38,7 +39,8 @@ pub trait Bus: Send + Sync + 'static {
 /// A member's share of the shards. Dropping it gives all of them back.
 #[async_trait]
 pub trait Membership: Send + 'static {
-    /// Waits for the next shard that is assigned to this member. Cancel-safe.
+    /// Waits for the next shard that is assigned to this member. Cancel-safe. A shard whose consumer was dropped while it
+    /// was still this member's comes again.
     async fn assigned(&mut self) -> Result<Box<dyn ShardConsumer>>;
 }
 

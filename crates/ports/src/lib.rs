@@ -7,6 +7,8 @@
 mod assignment;
 mod bus;
 mod cache;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod gateways;
 pub mod limits;

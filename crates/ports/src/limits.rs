@@ -13,6 +13,8 @@ pub const WRITES_MAX: usize = 4_096;
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 /// Records of one [`crate::Bus::append`].
 pub const RECORDS_MAX: usize = 4_096;
+/// The same, their bytes together.
+pub const APPEND_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// `Invalid` if a part of the key is too long.
 pub fn check_key(engine: &'static str, op: &'static str, key: &Key) -> Result<()> {
@@ -45,16 +47,18 @@ pub fn check_writes(engine: &'static str, op: &'static str, writes: &[Write]) ->
     Ok(())
 }
 
-/// `Invalid` if there are too many records, or one is too large.
+/// `Invalid` if there are too many records, or they are too large.
 pub fn check_records(engine: &'static str, records: &[Bytes]) -> Result<()> {
     let invalid = |cause: String| Err(Error::new(ErrorKind::Invalid, engine, "append").because(cause));
     if records.len() > RECORDS_MAX {
         return invalid(format!("{} records at once; at most {RECORDS_MAX} are allowed", records.len()));
     }
-    match records.iter().map(Bytes::len).max() {
-        Some(bytes) if bytes > RECORD_BYTES_MAX => {
-            invalid(format!("a record of {bytes} bytes; at most {RECORD_BYTES_MAX} are allowed"))
-        }
-        _ => Ok(()),
+    if let Some(bytes) = records.iter().map(Bytes::len).find(|bytes| *bytes > RECORD_BYTES_MAX) {
+        return invalid(format!("a record of {bytes} bytes; at most {RECORD_BYTES_MAX} are allowed"));
     }
+    let bytes: usize = records.iter().map(Bytes::len).sum();
+    if bytes > APPEND_BYTES_MAX {
+        return invalid(format!("records of {bytes} bytes at once; at most {APPEND_BYTES_MAX} are allowed"));
+    }
+    Ok(())
 }

@@ -52,6 +52,7 @@ tables! {
     /// gateway → `lease` → `LeaseRow`; version: time.
     GATEWAYS = "gateways", Directory, None;
     /// account → `account` → `AccountRow`; version: time.
+    /// account → `password` → `PasswordRow`; version: time.
     ACCOUNTS = "accounts", Directory, None;
     /// handle → `account` → `HandleRow`; claimed.
     HANDLES = "handles", Directory, None;
@@ -215,6 +216,11 @@ pub fn lease(gateway: &str) -> Key {
 /// A row of [`ACCOUNTS`].
 pub fn account(account: AccountId) -> Key {
     single(ACCOUNTS, account.as_bytes(), "account")
+}
+
+/// The row of [`ACCOUNTS`] that holds the password's hash.
+pub fn password(account: AccountId) -> Key {
+    single(ACCOUNTS, account.as_bytes(), "password")
 }
 
 /// A row of [`HANDLES`].

@@ -7,17 +7,10 @@ use super::{Api, Caller, devices, errors, input, jwt, registration, rows, tokens
 use crate::tables;
 use hudhud_ports::{Claim, ErrorKind};
 use hudhud_proto::v1::{
-    AccountRow, ChangePassword, DeviceRow, ErrorCode, HandleRow, LogIn, LogInJwt, LoggedIn, Register,
+    AccountRow, ChangePassword, DeviceRow, ErrorCode, HandleRow, LogIn, LogInJwt, LoggedIn, PasswordRow, Register,
 };
 use hudhud_proto::{AccountId, DeviceId, Handle, ProtocolError};
 use std::net::IpAddr;
-
-/// An account as it is stored.
-pub(super) struct Account {
-    pub(super) id: AccountId,
-    pub(super) row: AccountRow,
-    version: u64,
-}
 
 /// Makes an account with a handle and a password, and logs it in.
 pub(super) async fn register(api: &Api, address: IpAddr, m: Register) -> Result<LoggedIn, ProtocolError> {
@@ -31,22 +24,22 @@ pub(super) async fn register(api: &Api, address: IpAddr, m: Register) -> Result<
     if rows::get::<HandleRow>(api, tables::handle(&handle)).await?.is_some() {
         return Err(taken());
     }
+    let password = PasswordRow { hash: api.passwords.hash(m.password).await? };
     let id = AccountId::new(api.services.runtime.random());
-    let row = AccountRow {
-        handle: handle.to_string(),
-        display_name,
-        password_hash: api.passwords.hash(m.password).await?,
-        created_us: api.services.now_us(),
-    };
-    rows::replace(api, tables::account(id), &row).await?;
+    let now_us = api.services.now_us();
+    let row = AccountRow { handle: handle.to_string(), display_name, created_us: now_us };
+    let writes =
+        vec![tables::put(tables::account(id), &row, now_us), tables::put(tables::password(id), &password, now_us)];
+    api.services.write_directory_durably(writes).await.map_err(errors::from_port)?;
     registration::use_registration_invite(api, &m.invite, id).await?;
     if claim_handle(api, &handle, id).await? != id {
         registration::give_back(api, &m.invite, id).await?;
         rows::remove(api, tables::account(id)).await?;
+        rows::remove(api, tables::password(id)).await?;
         return Err(taken());
     }
     tracing::info!(account = %id, "an account was made");
-    enter(api, id, &row, device_name).await
+    enter(api, id, row.handle, Some(password), device_name).await
 }
 
 /// Logs in with handle and password, as a new device. An unknown handle, an account without a password and a wrong password
@@ -57,11 +50,11 @@ pub(super) async fn log_in(api: &Api, address: IpAddr, m: LogIn) -> Result<Logge
     input::password("password", &m.password)?;
     let device_name = input::name("device_name", &m.device_name)?;
     api.limiter.log_in(&handle)?;
-    let account = find(api, &handle).await?.filter(|account| !account.row.password_hash.is_empty());
-    let stored = account.as_ref().map(|account| account.row.password_hash.as_str());
-    let matches = api.passwords.verify(m.password, stored).await?;
+    let (id, account) = find(api, &handle).await?;
+    let password: Option<PasswordRow> = rows::get(api, tables::password(id)).await?;
+    let matches = api.passwords.verify(m.password, password.as_ref().map(|row| row.hash.as_str())).await?;
     let account = account.filter(|_| matches).ok_or_else(wrong_password)?;
-    enter(api, account.id, &account.row, device_name).await
+    enter(api, id, account.handle, password, device_name).await
 }
 
 /// Logs in with a token of a trusted backend, as a new device. The first token of a subject makes its account, whoever may
@@ -71,7 +64,7 @@ pub(super) async fn log_in_jwt(api: &Api, address: IpAddr, m: LogInJwt) -> Resul
     let device_name = input::name("device_name", &m.device_name)?;
     let subject = jwt::verify(&api.services, &m.jwt)?;
     let mut row = match load(api, subject.account).await? {
-        Some(account) => account.row,
+        Some(row) => row,
         None => {
             let display_name = subject.name.and_then(|name| input::name("name", &name).ok()).unwrap_or_default();
             // Of two first log-ins at once both write this row: it names no handle, so it makes no difference whose stays.
@@ -93,7 +86,7 @@ pub(super) async fn log_in_jwt(api: &Api, address: IpAddr, m: LogInJwt) -> Resul
             rows::replace(api, tables::account(subject.account), &row).await?;
         }
     }
-    enter(api, subject.account, &row, device_name).await
+    enter(api, subject.account, row.handle, None, device_name).await
 }
 
 /// Changes the caller's password and revokes all its other tokens.
@@ -101,36 +94,33 @@ pub(super) async fn change_password(api: &Api, caller: &Caller, m: ChangePasswor
     input::password("old_password", &m.old_password)?;
     input::password("new_password", &m.new_password)?;
     let account = load(api, caller.account).await?.ok_or_else(errors::unauthenticated)?;
-    if account.row.password_hash.is_empty() {
+    let key = tables::password(caller.account);
+    let Some(password) = rows::get::<PasswordRow>(api, key.clone()).await? else {
         return Err(errors::forbidden("this account has no password: it logs in with tokens of its own backend"));
-    }
+    };
     // A stolen token must not make guessing cheaper than it is at the door.
-    api.limiter.log_in(&account.row.handle.parse()?)?;
-    if !api.passwords.verify(m.old_password, Some(&account.row.password_hash)).await? {
+    api.limiter.log_in(&account.handle.parse()?)?;
+    if !api.passwords.verify(m.old_password, Some(&password.hash)).await? {
         return Err(errors::forbidden("the old password is wrong"));
     }
-    let row = AccountRow { password_hash: api.passwords.hash(m.new_password).await?, ..account.row };
-    // Above the version that the old password was checked with: if it changed meanwhile, the later change stays.
-    let write = tables::put(tables::account(caller.account), &row, rows::version_after(api, account.version));
-    api.services.write_directory_durably(vec![write]).await.map_err(errors::from_port)?;
+    rows::replace(api, key, &PasswordRow { hash: api.passwords.hash(m.new_password).await? }).await?;
     tokens::revoke_where(api, caller.account, |token| token.id != caller.token).await?;
     Ok(())
 }
 
 /// An account by its id.
-pub(super) async fn load(api: &Api, id: AccountId) -> Result<Option<Account>, ProtocolError> {
-    let row = rows::get_versioned(api, tables::account(id)).await?;
-    Ok(row.map(|(row, version)| Account { id, row, version }))
+pub(super) async fn load(api: &Api, id: AccountId) -> Result<Option<AccountRow>, ProtocolError> {
+    rows::get(api, tables::account(id)).await
 }
 
-/// An account by its handle. Reads as much for one that is not there.
-pub(super) async fn find(api: &Api, handle: &Handle) -> Result<Option<Account>, ProtocolError> {
+/// An account by its handle. One that is not there has an id as well, of which nothing is stored: who asks on costs as much.
+pub(super) async fn find(api: &Api, handle: &Handle) -> Result<(AccountId, Option<AccountRow>), ProtocolError> {
     let row: Option<HandleRow> = rows::get(api, tables::handle(handle)).await?;
     let id = match row {
         Some(row) => AccountId::from_slice(&row.account)?,
         None => AccountId::new(api.services.runtime.random()),
     };
-    load(api, id).await
+    Ok((id, load(api, id).await?))
 }
 
 /// Claims a handle for an account whose row is there. Returns whose it is now.
@@ -148,11 +138,12 @@ async fn claim_handle(api: &Api, handle: &Handle, account: AccountId) -> Result<
     }
 }
 
-/// Makes a device with a token for an account that just proved who it is by what `proof` holds.
+/// Makes a device with a token for an account that just proved who it is, by this password if by one.
 async fn enter(
     api: &Api,
     account: AccountId,
-    proof: &AccountRow,
+    handle: String,
+    proof: Option<PasswordRow>,
     device_name: String,
 ) -> Result<LoggedIn, ProtocolError> {
     let (live, mut writes) = tokens::room_for_one(api, account).await?;
@@ -164,8 +155,7 @@ async fn enter(
     let made = tokens::make(api, account, device, String::new(), api.services.settings.token_valid);
     writes.extend(made.writes);
     api.services.write_directory_durably(writes).await.map_err(errors::from_port)?;
-    let now = load(api, account).await?;
-    let still = now.is_some_and(|now| now.row.password_hash == proof.password_hash);
+    let still = proof.is_none() || proof == rows::get(api, tables::password(account)).await?;
     if !still || !devices::exists(api, account, device).await? {
         devices::forget(api, account, device).await?;
         tokens::revoke_where(api, account, |token| token.is_of(device)).await?;
@@ -174,7 +164,7 @@ async fn enter(
     Ok(LoggedIn {
         account: account.to_bytes(),
         device: device.to_bytes(),
-        handle: proof.handle.clone(),
+        handle,
         token: made.text,
         expires_us: made.expires_us,
     })
@@ -191,9 +181,11 @@ fn wrong_password() -> ProtocolError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::profiles;
     use crate::api::testing::{ADDRESS, Fixture, PASSWORD};
     use crate::settings::{JwtIssuer, JwtKey, Rate};
     use hudhud_ports::Store;
+    use hudhud_proto::v1::SetProfile;
     use jsonwebtoken::{EncodingKey, Header};
     use serde_json::{Value, json};
     use std::sync::atomic::Ordering;
@@ -312,9 +304,10 @@ mod tests {
     async fn a_crash_before_the_claim_loses_no_handle_and_after_it_no_account() {
         let fixture = Fixture::new().await;
         let id = AccountId::new([5; 16]);
-        let password_hash = fixture.api.passwords.hash(PASSWORD.into()).await.expect("hashed");
-        let row = AccountRow { handle: "alice".into(), password_hash, ..Default::default() };
-        rows::replace(&fixture.api, tables::account(id), &row).await.expect("the first step of a registration");
+        let password = PasswordRow { hash: fixture.api.passwords.hash(PASSWORD.into()).await.expect("hashed") };
+        rows::replace(&fixture.api, tables::password(id), &password).await.expect("the first step of a registration");
+        let row = AccountRow { handle: "alice".into(), ..Default::default() };
+        rows::replace(&fixture.api, tables::account(id), &row).await.expect("as well");
         let alice = fixture.account("alice").await;
         assert_ne!(alice.account, id, "it was not claimed, so it was free");
 
@@ -380,6 +373,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_profile_that_changes_at_the_same_time_brings_no_old_password_back() {
+        for head_start in 0..40 {
+            let fixture = Fixture::new().await;
+            let alice = fixture.account("alice").await;
+            let rename = async {
+                for _ in 0..head_start {
+                    yield_now().await;
+                }
+                let profile = SetProfile { display_name: "Alice A.".into() };
+                profiles::set(&fixture.api, &alice, profile).await
+            };
+            let (renamed, changed) = tokio::join!(rename, change(&fixture, &alice, PASSWORD, "battery staple"));
+            renamed.expect("renamed");
+            changed.expect("changed");
+            assert!(fixture.log_in("alice", PASSWORD).await.is_err(), "head start {head_start}");
+            fixture.log_in("alice", "battery staple").await.expect("the new one");
+        }
+    }
+
+    #[tokio::test]
     async fn the_first_token_of_a_subject_makes_its_account_even_where_registration_is_closed() {
         let fixture = embedding().await;
         let name = json!({ "preferred_username": "Carol", "name": "Carol C." });
@@ -389,7 +402,7 @@ mod tests {
         assert_eq!(first.account, AccountId::of_subject("shop", "carol").to_bytes());
         let caller = fixture.caller(&first.token).await.expect("a valid token");
         let account = load(&fixture.api, caller.account).await.expect("read").expect("there");
-        assert_eq!(account.row.display_name, "Carol C.");
+        assert_eq!(account.display_name, "Carol C.");
         let error = change(&fixture, &caller, PASSWORD, PASSWORD).await.expect_err("it has none");
         assert_eq!(error.code, ErrorCode::Forbidden);
     }
@@ -417,7 +430,7 @@ mod tests {
         let (one, other) = tokio::join!(log_in_as(&fixture, "carol", handle()), log_in_as(&fixture, "carol", handle()));
         let (one, other) = (one.expect("logged in"), other.expect("logged in"));
         assert_eq!((one.account, one.handle.as_str()), (other.account, "carol"));
-        let account = find(&fixture.api, &"carol".parse().expect("valid")).await.expect("read").expect("there");
-        assert_eq!(account.row.handle, "carol");
+        let (_, account) = find(&fixture.api, &"carol".parse().expect("valid")).await.expect("read");
+        assert_eq!(account.expect("there").handle, "carol");
     }
 }

@@ -233,7 +233,7 @@ mod tests {
         check(json!({ "exp": now_s - 59 }), "");
         check(json!({ "exp": (now_s - 59) as f64 + 0.5 }), "");
         check(json!({ "exp": now_s - 60 }), "expired");
-        check(json!({ "exp": -1 }), "expired");
+        check(json!({ "exp": -1 }), "exp");
         check(json!({ "nbf": now_s + 60 }), "");
         check(json!({ "nbf": now_s + 61 }), "not valid yet");
         check(json!({ "exp": null }), "exp");

@@ -17,12 +17,11 @@ const LOADS_AT_ONCE: usize = 64;
 pub(super) async fn look_up(api: &Api, caller: &Caller, m: LookUp) -> Result<Profile, ProtocolError> {
     let handle: Handle = m.handle.parse()?;
     api.limiter.look_up(caller.account)?;
-    let found = accounts::find(api, &handle).await?;
-    let id = found.as_ref().map_or_else(|| AccountId::new(api.services.runtime.random()), |account| account.id);
+    let (id, found) = accounts::find(api, &handle).await?;
     // Asked of an account that is not there as well: it takes as long.
     let hidden = membership::blocks(&api.services, id, caller.account).await?;
     match found {
-        Some(account) if !hidden => Ok(profile(account.id, account.row)),
+        Some(account) if !hidden => Ok(profile(id, account)),
         _ => Err(errors::not_found("account")),
     }
 }
@@ -34,14 +33,14 @@ pub(super) async fn get(api: &Api, caller: &Caller, m: GetProfile) -> Result<Pro
         true => accounts::load(api, id).await?,
         false => None,
     };
-    account.map(|account| profile(id, account.row)).ok_or_else(|| errors::not_found("account"))
+    account.map(|account| profile(id, account)).ok_or_else(|| errors::not_found("account"))
 }
 
 /// Changes what others see of the caller.
 pub(super) async fn set(api: &Api, caller: &Caller, m: SetProfile) -> Result<Profile, ProtocolError> {
     let display_name = input::name("display_name", &m.display_name)?;
     let account = accounts::load(api, caller.account).await?.ok_or_else(errors::unauthenticated)?;
-    let row = AccountRow { display_name, ..account.row };
+    let row = AccountRow { display_name, ..account };
     rows::replace(api, tables::account(caller.account), &row).await?;
     Ok(profile(caller.account, row))
 }
@@ -59,7 +58,7 @@ pub(super) async fn meet(api: &Api, caller: &Caller, account: AccountId) -> Resu
 pub(super) async fn load(api: &Api, id: AccountId) -> Result<Profile, ProtocolError> {
     let account = accounts::load(api, id).await?;
     Ok(match account {
-        Some(account) => profile(id, account.row),
+        Some(account) => profile(id, account),
         None => Profile { account: id.to_bytes(), ..Default::default() },
     })
 }
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!(find(&fixture, &alice, "bobby").await.map(|_| ()).map_err(limited), expected);
         assert_eq!(add(&fixture, &alice, AccountId::new([1; 16])).await.map_err(limited), expected);
         assert_eq!(block(&fixture, &alice, AccountId::new([2; 16])).await.map_err(limited), expected);
-        find(&fixture, &bob, "alice").await.expect("each account has its own rate");
+        find(&fixture, &bob, "bobby").await.expect("each account has its own rate");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{Api, Caller, errors};
 use crate::presence::{self, push};
-use crate::session::{Post, Recipient};
+use crate::session::{Post, Recipient, Session};
 use hudhud_ports::Payload;
 use hudhud_proto::limits::WATCHED_MAX;
 use hudhud_proto::v1::server_frame::Event;
@@ -56,4 +56,29 @@ pub(super) async fn watch_presence(
         None => api.presence.of(caller.account, &accounts).await,
     };
     Ok(PresenceList { accounts: presences.map_err(errors::from_port)? })
+}
+
+impl Api {
+    /// Registers whether a person looks at the caller's device, which must be connected, and tells who watches. Answers with the
+    /// session as it is registered now. Called by the gateway, which owns the session.
+    pub(crate) async fn set_active(&self, caller: &Caller, active: bool) -> Result<Session, ProtocolError> {
+        self.services.metrics.command("setActive");
+        self.limiter.command(caller)?;
+        let Some(session) = caller.session.clone() else {
+            return Err(ProtocolError::invalid("this command is about a WebSocket connection: send it over one"));
+        };
+        if session.active == active {
+            return Ok(session);
+        }
+        let since_us = self.services.now_us();
+        let session =
+            self.sessions.register(Session { active, since_us, ..session }).await.map_err(errors::from_port)?;
+        if active {
+            self.presence.seen(session.account).await;
+            self.presence.changed(session.account).await;
+        } else {
+            self.presence.left(session.account).await;
+        }
+        Ok(session)
+    }
 }

@@ -9,14 +9,14 @@ use super::pipeline::Pipeline;
 use super::registry::Connection;
 use super::transport::Transport;
 use super::{CLOSE_GRACE, Gateway, request_id};
-use crate::api::{Caller, Who, from_port};
+use crate::api::{Caller, Who};
 use crate::session::{Confirmed, Session};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use hudhud_proto::limits::{PAYLOAD_BYTES_MAX, SENDS_IN_FLIGHT_MAX};
 use hudhud_proto::v1::{ErrorCode, client_frame::Command, server_frame::Event};
-use hudhud_proto::{AccountId, ConversationId, MessageId, ProtocolError, v1};
+use hudhud_proto::{AccountId, ConversationId, MessageId, ProtocolError, command, v1};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ type Work = FuturesUnordered<BoxFuture<'static, Finished>>;
 enum Finished {
     Command(u64, Result<Event, ProtocolError>),
     Greeted(u64, Box<Result<Greeted, ProtocolError>>),
-    Active(u64, hudhud_ports::Result<Session>),
+    Active(u64, Result<Session, ProtocolError>),
     Batch(ConversationId, Vec<Result<v1::Accepted, ProtocolError>>),
     Checked(Check),
     Told,
@@ -124,13 +124,16 @@ struct Task {
 impl Task {
     /// Runs until the connection is to be closed, and says why; `None` where the other end closed it.
     async fn live(&mut self, wire: &mut Wire) -> Option<Close> {
+        // After a write the others get a turn, so that a flood of pushes does not keep the client's own frames from being read.
+        let mut wrote = false;
         loop {
             if self.closing && wire.work.is_empty() && self.connection.outbox.is_empty() {
                 return self.connection.outbox.closing();
             }
             tokio::select! {
                 biased;
-                () = self.connection.outbox.ready(self.closing) => {
+                () = self.connection.outbox.ready(self.closing), if !wrote => {
+                    wrote = true;
                     if self.connection.outbox.closing().is_some() && !self.closing {
                         self.begin_closing();
                     }
@@ -146,6 +149,7 @@ impl Task {
                 }
                 Some(finished) = wire.work.next(), if !wire.work.is_empty() => self.finished(&wire.work, finished),
                 frame = wire.transport.receive(), if self.may_read() => self.received(&wire.work, &frame?),
+                () = std::future::ready(()), if wrote => wrote = false,
             }
             self.start_work(&wire.work);
         }
@@ -161,11 +165,8 @@ impl Task {
         let connection = self.connection.clone();
         // A client that reads nothing for so long would not hear a ping either.
         let mut limit = sleep(&self.gateway, self.silence_max());
-        let mut give_up: BoxFuture<'_, ()> = if self.closing {
-            sleep(&self.gateway, CLOSE_GRACE)
-        } else {
-            Box::pin(connection.outbox.close_wanted())
-        };
+        let mut give_up: BoxFuture<'_, ()> =
+            if self.closing { sleep(&self.gateway, CLOSE_GRACE) } else { Box::pin(connection.outbox.close_wanted()) };
         let mut sending = wire.transport.send(frames);
         loop {
             tokio::select! {
@@ -202,24 +203,34 @@ impl Task {
             }
         };
         let request = frame.request;
-        match frame.command {
-            None => {
-                let message = "the frame has no command, or one that this server does not know";
-                self.answer(request, Err(ProtocolError::invalid(message)));
+        let Some(command) = frame.command else {
+            let message = "the frame has no command, or one that this server does not know";
+            return self.answer(request, Err(ProtocolError::invalid(message)));
+        };
+        let name = command::info(&command).name;
+        let count = || self.gateway.services.metrics.command(name);
+        match command {
+            Command::Pong(_) => {
+                count();
+                // It has done its work by being heard.
+                if request != 0 {
+                    self.answer(request, Ok(done()));
+                }
             }
-            // A pong has done its work by being heard.
-            Some(Command::Pong(_)) if request == 0 => {}
-            Some(Command::Pong(_)) => self.answer(request, Ok(done())),
-            Some(Command::Hello(_)) if self.session.is_some() => {
+            Command::Hello(_) if self.session.is_some() => {
                 self.answer(request, Err(ProtocolError::invalid("this connection has a session already")));
             }
-            Some(Command::Hello(hello)) => {
+            Command::Hello(hello) => {
+                count();
                 self.greeting = true;
                 let greeting = greet(self.gateway.clone(), self.connection.clone(), hello, self.address);
                 work.push(Box::pin(async move { Finished::Greeted(request, Box::new(greeting.await)) }));
             }
-            Some(Command::Send(send)) if self.session.is_some() => self.offer(request, send),
-            Some(command) => self.commands.push_back((request, command)),
+            Command::Send(send) if self.session.is_some() => {
+                count();
+                self.offer(request, send);
+            }
+            command => self.commands.push_back((request, command)),
         }
     }
 
@@ -259,8 +270,8 @@ impl Task {
             self.command_runs = true;
             work.push(match (command, &self.session) {
                 (Command::SetActive(v1::SetActive { active, .. }), Some(served)) => {
-                    let session = served.session.clone();
-                    Box::pin(async move { Finished::Active(request, set_active(&gateway, session, active).await) })
+                    let caller = served.caller.clone();
+                    Box::pin(async move { Finished::Active(request, gateway.api.set_active(&caller, active).await) })
                 }
                 (command, served) => {
                     let who = match served {
@@ -281,7 +292,7 @@ impl Task {
             }
             Finished::Active(request, result) => {
                 self.command_runs = false;
-                let result = result.map_err(from_port).map(|session| self.set_session(session));
+                let result = result.map(|session| self.set_session(session));
                 self.answer(request, result.map(|()| done()));
             }
             Finished::Batch(conversation, results) => {
@@ -430,12 +441,12 @@ impl Task {
     }
 }
 
-/// The conversation that a message is for, which is the lane whose order it keeps.
+/// The conversation that a message is for, as the api has it: the lane whose order it keeps.
 fn lane(sender: AccountId, send: &v1::Send) -> Result<ConversationId, ProtocolError> {
-    if send.direct_with.is_empty() {
-        return Ok(ConversationId::from_slice(&send.conversation)?);
+    match send.conversation.as_ref() {
+        [] => Ok(ConversationId::direct(sender, AccountId::from_slice(&send.direct_with)?)),
+        conversation => Ok(ConversationId::from_slice(conversation)?),
     }
-    Ok(ConversationId::direct(sender, AccountId::from_slice(&send.direct_with)?))
 }
 
 /// Looks up what a ping carries, and on the way whether the connection may stay: its token may have run out, its device may
@@ -466,22 +477,6 @@ async fn check(gateway: &Gateway, session: Session, token: &str, address: IpAddr
         }
     };
     Check { close: None, session, inbox_version: gateway.api.inbox_version(account).await.ok() }
-}
-
-/// Registers whether a person looks at the device, and tells who watches.
-async fn set_active(gateway: &Gateway, session: Session, active: bool) -> hudhud_ports::Result<Session> {
-    if session.active == active {
-        return Ok(session);
-    }
-    let since_us = gateway.services.now_us().max(session.since_us + 1);
-    let session = gateway.sessions.register(Session { active, since_us, ..session }).await?;
-    if active {
-        gateway.presence.seen(session.account).await;
-        gateway.presence.changed(session.account).await;
-    } else {
-        gateway.presence.left(session.account).await;
-    }
-    Ok(session)
 }
 
 fn done() -> Event {

@@ -202,12 +202,10 @@ mod tests {
     #[test]
     fn a_full_outbox_drops_pushes_and_says_so_once_but_keeps_answers() {
         let outbox = welcomed(2);
-        assert_eq!([1, 2, 3, 4].map(|n| outbox.push(typing(n))), [
-            Pushed::Queued,
-            Pushed::Queued,
-            Pushed::Dropped(3),
-            Pushed::Dropped(1)
-        ]);
+        assert_eq!(
+            [1, 2, 3, 4].map(|n| outbox.push(typing(n))),
+            [Pushed::Queued, Pushed::Queued, Pushed::Dropped(3), Pushed::Dropped(1)]
+        );
         outbox.answer(2, Event::Done(v1::Done::default()));
         assert!(matches!(events(&outbox)[..], [Event::Welcome(_), Event::Done(_), Event::Lagging(_)]));
         assert_eq!(outbox.push(typing(5)), Pushed::Queued);

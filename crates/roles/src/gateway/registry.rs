@@ -66,12 +66,8 @@ pub(super) enum Admission {
 impl Registry {
     /// Nothing is connected, and nothing may be until [`Self::set_admission`] says so.
     pub(super) fn new() -> Self {
-        let state = State {
-            connections: BTreeMap::new(),
-            devices: BTreeMap::new(),
-            last_id: 0,
-            admission: Admission::Paused,
-        };
+        let state =
+            State { connections: BTreeMap::new(), devices: BTreeMap::new(), last_id: 0, admission: Admission::Paused };
         Self { state: Mutex::new(state), emptied: Notify::new() }
     }
 

@@ -118,7 +118,8 @@ impl Presence {
             let privacy = &privacy;
             async move { Ok((viewer, visible(&self.services, privacy, account, viewer).await?)) }
         });
-        let rights: BTreeMap<AccountId, Visible> = stream::iter(rights).buffer_unordered(READS_MAX).try_collect().await?;
+        let rights: BTreeMap<AccountId, Visible> =
+            stream::iter(rights).buffer_unordered(READS_MAX).try_collect().await?;
         let mut posts: BTreeMap<Bytes, Vec<Recipient>> = BTreeMap::new();
         for (viewer, device) in watchers {
             let visible = rights[&viewer];

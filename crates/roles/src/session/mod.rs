@@ -29,9 +29,9 @@ use tokio::sync::{Mutex, Semaphore};
 const STRIPES: usize = 64;
 /// Clean-ups that run beside deliveries. A look-up beyond leaves the dead rows to the next one.
 const CLEAN_UPS_MAX: usize = 32;
-/// How far a registration is moved into the future, in microseconds, when an older row or deletion has the later version, as
-/// after a clock was set back: nothing, a minute, a day, a year.
-const AHEAD_US: [u64; 4] = [0, 60_000_000, 86_400_000_000, 31_536_000_000_000];
+/// How often a registration is tried with a later version, each time four times as far ahead of the clock, from a microsecond to
+/// two years: a deletion with a later version than the clock's hides it, as after a clock was set back, and does not show itself.
+const VERSIONS_TRIED_MAX: u32 = 24;
 
 /// One live connection of a device.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -118,25 +118,24 @@ impl Sessions {
     pub async fn register(&self, mut session: Session) -> Result<Session> {
         let stripe = self.stripe(session.account);
         let _guard = stripe.lock.lock().await;
-        let mut version = session.since_us;
-        for ahead_us in AHEAD_US {
-            session.since_us = version.saturating_add(ahead_us);
+        let mut found = self.read(session.account).await?;
+        for tried in 0..VERSIONS_TRIED_MAX {
+            let before = found.iter().find(|found| found.device == session.device);
+            let above = before.map_or(0, |before| before.since_us.saturating_add(1));
+            let ahead_us = 4_u64.pow(tried) - 1;
+            session.since_us = session.since_us.saturating_add(ahead_us).max(above);
             let row = rows::to_row(&session);
             let write = tables::put(tables::session(session.account, session.device), &row, session.since_us);
             self.services.directory.write(vec![write]).await?;
             stripe.generation.fetch_add(1, Ordering::Relaxed);
-            let registered = self.read(session.account).await?;
-            match registered.iter().find(|found| found.device == session.device) {
-                Some(found) if *found == session => {
-                    self.cache_put(session.account, &registered).await;
-                    return Ok(session);
-                }
-                Some(newer) => version = newer.since_us.saturating_add(1),
-                None => {}
+            found = self.read(session.account).await?;
+            if found.contains(&session) {
+                self.cache_put(session.account, &found).await;
+                return Ok(session);
             }
         }
         Err(hudhud_ports::Error::new(hudhud_ports::ErrorKind::Unavailable, "sessions", "register")
-            .because("the row has a version more than a year ahead of this machine's clock"))
+            .because("the row was deleted with a version years ahead of this machine's clock"))
     }
 
     /// Ends a registration, unless the device has a newer one.

@@ -75,12 +75,8 @@ fn a_failure_sends_everything_behind_it_back() {
     assert_eq!(batch(&mut pipeline), [1, 2, 3]);
     pipeline.offer(4, chat(0), id(4), send(4)).expect("nothing failed yet");
     let answers = pipeline.finish(chat(0), vec![Ok(Accepted::default()), Err(unavailable()), Err(unavailable())]);
-    let expected = [
-        (1, None),
-        (2, Some(ErrorCode::Unavailable)),
-        (3, Some(ErrorCode::GoBack)),
-        (4, Some(ErrorCode::GoBack)),
-    ];
+    let expected =
+        [(1, None), (2, Some(ErrorCode::Unavailable)), (3, Some(ErrorCode::GoBack)), (4, Some(ErrorCode::GoBack))];
     assert_eq!(codes(&answers), expected);
     assert_eq!((pipeline.unanswered(), pipeline.stopped()), (0, 1));
 
@@ -113,7 +109,9 @@ fn an_api_that_forgets_an_answer_stops_the_lane() {
 #[test]
 fn every_code_either_stops_or_does_not() {
     let check = |code, expected| assert_eq!(stops(&ProtocolError::new(code, "")), expected, "{code:?}");
-    for code in [ErrorCode::RateLimited, ErrorCode::Unavailable, ErrorCode::GoBack, ErrorCode::Internal, ErrorCode::Full] {
+    for code in
+        [ErrorCode::RateLimited, ErrorCode::Unavailable, ErrorCode::GoBack, ErrorCode::Internal, ErrorCode::Full]
+    {
         check(code, true);
     }
     for code in [

@@ -1,0 +1,164 @@
+//! How rows are stored: the bytes of keys and values.
+
+use super::ENGINE;
+use bytes::{BufMut, Bytes};
+use hudhud_ports::{Error, ErrorKind, Key, Result, Row, Table};
+
+/// How long a deletion is remembered, so that a late write of a lower version does not bring the row back.
+pub(super) const TOMBSTONE_LIFE_US: u64 = 10 * 24 * 3_600 * 1_000_000;
+
+/// version, expiry, kind, checksum.
+const HEADER_BYTES: usize = 8 + 8 + 1 + 4;
+const NEVER: u64 = 0;
+const VALUE: u8 = 0;
+const TOMBSTONE: u8 = 1;
+
+/// What all keys of a partition begin with, and no key of another partition does, as both parts say how long they are.
+pub(super) fn partition_prefix(table: &Table, partition: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(3 + table.name.len() + partition.len() + 32);
+    bytes.put_u8(u8::try_from(table.name.len()).expect("table names are short"));
+    bytes.put_slice(table.name.as_bytes());
+    bytes.put_u16(u16::try_from(partition.len()).expect("checked to be at most 256"));
+    bytes.put_slice(partition);
+    bytes
+}
+
+/// The bytes of a key. Those of one partition sort as their sort keys do.
+pub(super) fn key_bytes(key: &Key) -> Vec<u8> {
+    let mut bytes = partition_prefix(key.table, &key.partition);
+    bytes.put_slice(&key.sort);
+    bytes
+}
+
+/// The smallest key behind all those that begin so.
+pub(super) fn after_prefix(mut prefix: Vec<u8>) -> Vec<u8> {
+    while let Some(last) = prefix.pop() {
+        if let Some(next) = last.checked_add(1) {
+            prefix.push(next);
+            break;
+        }
+    }
+    prefix
+}
+
+/// What is stored under a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Cell {
+    pub(super) version: u64,
+    /// From this time on it is as if it had never been written, in microseconds since the Unix epoch.
+    pub(super) expires_us: Option<u64>,
+    /// None is a tombstone.
+    pub(super) value: Option<Bytes>,
+}
+
+impl Cell {
+    /// What a write makes of a row.
+    pub(super) fn new(table: &Table, value: Option<Bytes>, version: u64, now_us: u64) -> Self {
+        let life_us = match value {
+            Some(_) => table.ttl.map(|ttl| u64::try_from(ttl.as_micros()).unwrap_or(u64::MAX)),
+            None => Some(TOMBSTONE_LIFE_US),
+        };
+        Self { version, expires_us: life_us.map(|life_us| now_us.saturating_add(life_us)), value }
+    }
+
+    pub(super) fn is_expired(&self, now_us: u64) -> bool {
+        self.expires_us.is_some_and(|expires_us| expires_us <= now_us)
+    }
+
+    /// Whether it takes the place of what is there. Of writes with the same version a deletion wins over a value and
+    /// the greater value over the smaller; the same write again wins if it lives longer.
+    pub(super) fn replaces(&self, current: Option<&Self>, now_us: u64) -> bool {
+        let rank = |cell: &Self| (cell.version, cell.value.is_none());
+        match current.filter(|current| !current.is_expired(now_us)) {
+            Some(current) => {
+                let order = rank(self).cmp(&rank(current));
+                order.then_with(|| (&self.value, self.expires_us).cmp(&(&current.value, current.expires_us))).is_gt()
+            }
+            None => true,
+        }
+    }
+
+    pub(super) fn into_row(self, sort: Bytes, now_us: u64) -> Option<Row> {
+        if self.is_expired(now_us) {
+            return None;
+        }
+        Some(Row { sort, value: self.value?, version: self.version })
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let value = self.value.as_deref().unwrap_or_default();
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + value.len());
+        bytes.put_u64(self.version);
+        bytes.put_u64(self.expires_us.unwrap_or(NEVER));
+        bytes.put_u8(if self.value.is_some() { VALUE } else { TOMBSTONE });
+        let checksum = checksum(&bytes, value);
+        bytes.put_u32(checksum);
+        bytes.put_slice(value);
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
+        let corrupt = |cause: &str| Error::new(ErrorKind::Corrupt, ENGINE, "read").because(cause);
+        let (header, value) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| corrupt("a row is too short"))?;
+        let (checked, stored) = header.split_at(HEADER_BYTES - 4);
+        if checksum(checked, value).to_be_bytes() != stored {
+            return Err(corrupt("a row fails its checksum"));
+        }
+        let number = |at: usize| u64::from_be_bytes(checked[at..at + 8].try_into().expect("eight bytes"));
+        Ok(Self {
+            version: number(0),
+            expires_us: Some(number(8)).filter(|expires_us| *expires_us != NEVER),
+            value: match checked[16] {
+                VALUE => Some(Bytes::copy_from_slice(value)),
+                TOMBSTONE => None,
+                _ => return Err(corrupt("a row of a kind that this version does not know")),
+            },
+        })
+    }
+}
+
+fn checksum(header: &[u8], value: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(header);
+    hasher.update(value);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hudhud_ports::Database;
+
+    const TABLE: &Table = &Table { name: "things", database: Database::Messages, ttl: None };
+
+    #[test]
+    fn no_partition_is_within_another() {
+        let key = |partition: &'static [u8], sort: &'static [u8]| {
+            key_bytes(&Key { table: TABLE, partition: Bytes::from_static(partition), sort: Bytes::from_static(sort) })
+        };
+        let prefix = partition_prefix(TABLE, b"ab");
+        assert!(key(b"ab", b"c").starts_with(&prefix));
+        for other in [key(b"abc", b""), key(b"a", b"bc"), key(b"", b"abc")] {
+            assert!(!other.starts_with(&prefix));
+        }
+        assert!(key(b"ab", &[0xff; 9]) < after_prefix(prefix));
+        assert_eq!(after_prefix(vec![1, 0xff, 0xff]), [2]);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found_wherever_it_is() {
+        let cell = Cell { version: 7, expires_us: Some(9), value: Some(Bytes::from_static(b"value")) };
+        let bytes = cell.encode();
+        // Stored, so it must never change.
+        assert_eq!(bytes[..17], [0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 9, 0]);
+        assert_eq!(bytes[21..], *b"value");
+        assert_eq!(Cell::decode(&bytes).expect("as encoded"), cell);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let error = Cell::decode(&flipped).expect_err("a flipped bit");
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+        }
+        assert!(Cell::decode(&bytes[..20]).is_err());
+    }
+}

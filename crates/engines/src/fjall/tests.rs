@@ -1,0 +1,90 @@
+use super::*;
+use bytes::Bytes;
+use hudhud_ports::Store as _;
+use hudhud_ports::memory::ManualClock;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const KEPT: &Table = &Table { name: "kept", database: hudhud_ports::Database::Messages, ttl: None };
+const SHORT: &Table =
+    &Table { name: "short", database: hudhud_ports::Database::Messages, ttl: Some(Duration::from_secs(60)) };
+
+fn open(folder: &TempDir, options: StoreOptions) -> (Store, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(1));
+    (Store::open(folder.path(), options, clock.clone()).expect("opened"), clock)
+}
+
+fn key(table: &'static Table, sort: &str) -> Key {
+    Key { table, partition: Bytes::from_static(b"partition"), sort: Bytes::copy_from_slice(sort.as_bytes()) }
+}
+
+fn write(table: &'static Table, sort: &str, value: Option<&'static str>, version: u64) -> Write {
+    Write { key: key(table, sort), value: value.map(Bytes::from), version }
+}
+
+#[tokio::test]
+async fn what_is_expired_goes_when_the_tree_is_compacted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, clock) = open(&folder, StoreOptions::default());
+    let writes = vec![write(KEPT, "a", Some("x"), 1), write(KEPT, "b", None, 1), write(SHORT, "a", Some("x"), 1)];
+    store.write(writes).await.expect("written");
+    let compacted = || {
+        let tree = &store.shared.messages;
+        tree.rotate_memtable_and_wait().expect("flushed");
+        tree.major_compact().expect("compacted");
+        tree.len().expect("counted")
+    };
+    assert_eq!(compacted(), 3);
+    clock.advance(Duration::from_secs(61));
+    store.write(vec![write(KEPT, "c", Some("x"), 1)]).await.expect("written");
+    assert_eq!(compacted(), 3, "one expired, one new");
+    clock.advance(Duration::from_secs(11 * 24 * 3_600));
+    store.write(vec![write(KEPT, "d", Some("x"), 1)]).await.expect("written");
+    assert_eq!(compacted(), 3, "the deletion is forgotten");
+    let rows = store.scan(Scan::all(KEPT, Bytes::from_static(b"partition"), 9)).await.expect("read");
+    assert_eq!(rows.iter().map(|row| &row.sort[..]).collect::<Vec<_>>(), [b"a", b"c", b"d"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_before_anything_is_stored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = open(&folder, StoreOptions { disk_free_bytes_min: u64::MAX, ..StoreOptions::default() });
+    let error = store.write(vec![write(KEPT, "a", Some("x"), 1)]).await.expect_err("full");
+    assert_eq!(error.kind(), ErrorKind::Full);
+    let error = store.claim(write(KEPT, "a", Some("x"), 1)).await.expect_err("full");
+    assert_eq!(error.kind(), ErrorKind::Full);
+    assert_eq!(store.get(key(KEPT, "a")).await.expect("read"), None);
+    store.flush().await.expect("there is nothing to write");
+}
+
+#[tokio::test]
+async fn a_row_that_fails_its_checksum_is_reported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = open(&folder, StoreOptions::default());
+    store.write(vec![write(KEPT, "a", Some("x"), 1), write(KEPT, "b", Some("x"), 1)]).await.expect("written");
+    let tree = &store.shared.messages;
+    let stored = row::key_bytes(&key(KEPT, "a"));
+    let mut bytes = tree.get(&stored).expect("read").expect("there").to_vec();
+    bytes[21] ^= 1;
+    tree.insert(stored, bytes).expect("damaged");
+    assert_eq!(store.get(key(KEPT, "a")).await.expect_err("damaged").kind(), ErrorKind::Corrupt);
+    let all = Scan::all(KEPT, Bytes::from_static(b"partition"), 9);
+    assert_eq!(store.scan(all).await.expect_err("damaged").kind(), ErrorKind::Corrupt);
+    assert!(store.get(key(KEPT, "b")).await.expect("read").is_some(), "others are not concerned");
+}
+
+#[tokio::test]
+async fn a_folder_is_open_in_one_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, clock) = open(&folder, StoreOptions::default());
+    let again = || Store::open(folder.path(), StoreOptions::default(), clock.clone());
+    let error = again().err().expect("open already");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("another process"), "{error}");
+    store.write(vec![write(KEPT, "a", Some("x"), 1)]).await.expect("written");
+    store.close().await.expect("closed");
+    assert_eq!(store.flush().await.expect_err("closed").kind(), ErrorKind::Unavailable);
+    drop(store);
+    let store = again().expect("free");
+    assert!(store.get(key(KEPT, "a")).await.expect("read").is_some());
+}

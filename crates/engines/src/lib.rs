@@ -1,0 +1,17 @@
+//! The engines under Hudhud's ports: one folder or file and one feature per product. [`open`] chooses them by URL, and
+//! is the only place that knows which are compiled in.
+//!
+//! What an engine must do is written at the traits in `hudhud-ports` and proven by their conformance suites, which
+//! `tests/conformance.rs` runs against every engine.
+
+#[cfg(feature = "embedded")]
+pub mod fjall;
+#[cfg(feature = "embedded")]
+pub mod log;
+#[cfg(feature = "embedded")]
+pub mod moka;
+mod open;
+mod runtime;
+
+pub use open::{Engines, OpenError, Options, Urls, open};
+pub use runtime::runtime;

@@ -1,0 +1,110 @@
+//! From files to an index, after whatever happened.
+//!
+//! A crash or a power loss can leave the last group partly written: nobody was told that it is there, so it is cut off. All
+//! records before the last group were synced. If one of them is damaged, the log is not opened: going on would mean to lose
+//! what was acknowledged without telling anybody.
+
+use super::BusOptions;
+use super::commits::Commits;
+use super::frame::{self, HEADER_BYTES as FRAME_HEADER_BYTES};
+use super::index::Index;
+use super::segment::{HEADER_BYTES, Segment, corrupt};
+use super::unavailable;
+use super::writer::Active;
+use hudhud_ports::Result;
+use hudhud_proto::Shard;
+use std::path::Path;
+use std::sync::Arc;
+
+const ZEROS: &[u8] = &[0; 4_096];
+
+/// A log that can be written and read.
+pub(super) struct Recovered {
+    pub(super) index: Index,
+    pub(super) active: Active,
+}
+
+/// Reads every segment that is there: those in which everything was committed are not.
+pub(super) fn recover(folder: &Path, epoch: u16, options: &BusOptions) -> Result<Recovered> {
+    let failed = |error| unavailable("open", folder, error);
+    let commits = Commits::load(folder, epoch, options.shards).map_err(failed)?;
+    let mut index = Index::new(options, commits.committed);
+    let paths = Segment::list(folder).map_err(failed)?;
+    let mut segments = paths.into_iter().map(|path| Segment::open(path, epoch)).collect::<Result<Vec<_>>>()?;
+    if segments.is_empty() {
+        segments.push(Segment::create(folder, epoch, 1, options.segment_bytes).map_err(failed)?);
+    }
+    let mut segments = segments.into_iter().map(Arc::new).peekable();
+    loop {
+        let segment = segments.next().expect("there is one, and the last one returns");
+        let at = read(&segment, segments.peek().map(|next| next.first), options, &mut index)?;
+        if segments.peek().is_some() {
+            continue;
+        }
+        let next = index.next();
+        if next < commits.next {
+            let cause = format!("the log ends before record {next}, but it had records up to {}", commits.next - 1);
+            return Err(corrupt(&segment.path, at, &cause));
+        }
+        return Ok(Recovered { index, active: Active { segment, at, next } });
+    }
+}
+
+/// Puts the records of a segment into the index, up to where the next one begins, or to the end of the log. Returns the
+/// byte behind the last record.
+fn read(segment: &Arc<Segment>, until: Option<u64>, options: &BusOptions, index: &mut Index) -> Result<u64> {
+    let failed = |error| unavailable("open", &segment.path, error);
+    let bytes = segment.read_all().map_err(failed)?;
+    index.add_segment(segment.clone());
+    let mut at = HEADER_BYTES as usize;
+    while until != Some(index.next()) {
+        match frame::decode(&bytes[at..], segment.salt) {
+            Some((header, _)) if header.offset == index.next() => {
+                if header.shard >= options.shards {
+                    let cause = format!("record {} is of shard {}, which is not there", header.offset, header.shard);
+                    return Err(corrupt(&segment.path, at as u64, &cause));
+                }
+                index.push_recovered(Shard(header.shard), at as u64, header.bytes);
+                at += header.frame_bytes();
+            }
+            _ if until.is_some() || was_synced(&bytes[at..], segment.salt, index.next()) => {
+                let cause = format!("record {} is damaged, and there are records behind it", index.next());
+                return Err(corrupt(&segment.path, at as u64, &cause));
+            }
+            _ => break,
+        }
+    }
+    let tail = &bytes[at..];
+    if until.is_none() && tail.chunks(ZEROS.len()).any(|chunk| chunk != &ZEROS[..chunk.len()]) {
+        tracing::warn!(
+            segment = %segment.path.display(),
+            byte = at,
+            record = index.next(),
+            "the last append was not finished: it is cut off, nobody was told that it is there"
+        );
+        segment.clear_from(at as u64).map_err(failed)?;
+    }
+    Ok(at as u64)
+}
+
+/// Whether the record at this offset was synced once, as a record of a later group is somewhere in these bytes.
+fn was_synced(bytes: &[u8], salt: u32, offset: u64) -> bool {
+    let mut at = 0;
+    while at + FRAME_HEADER_BYTES <= bytes.len() {
+        if bytes[at..].starts_with(ZEROS) {
+            // A header that begins here is all zeros, which none is.
+            at += ZEROS.len() - FRAME_HEADER_BYTES + 1;
+            continue;
+        }
+        let stored = u64::from_be_bytes(bytes[at + 8..at + 16].try_into().expect("eight bytes"));
+        // Looked at first, as a checksum at each byte would take long.
+        if (offset..offset + (1 << 32)).contains(&stored)
+            && let Some((header, _)) = frame::decode(&bytes[at..], salt)
+            && header.synced_before() > offset
+        {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}

@@ -1,0 +1,95 @@
+//! Everything that is served: commands over HTTP, the WebSocket, the OpenAPI document, and pages for operators.
+//!
+//! Every error is a problem document ([`problem`]). Sockets are in `crate::listen`; what commands do is in `hudhud_roles::api`.
+
+mod address;
+mod commands;
+mod headers;
+mod metrics;
+mod origin;
+mod pages;
+pub mod problem;
+mod readiness;
+mod socket;
+mod transport;
+
+pub use address::Peer;
+pub use metrics::HttpMetrics;
+pub use readiness::Readiness;
+
+use crate::config::Networks;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use hudhud_ports::Runtime;
+use hudhud_proto::v1::ErrorCode;
+use hudhud_roles::api::Api;
+use hudhud_roles::gateway::Gateway;
+use origin::Origins;
+use problem::Problem;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// What the handlers share.
+pub struct Http {
+    /// All commands.
+    pub api: Arc<Api>,
+    /// Where WebSockets go.
+    pub gateway: Arc<Gateway>,
+    /// Time and randomness.
+    pub runtime: Runtime,
+    /// Whether requests are wanted.
+    pub readiness: Arc<Readiness>,
+    /// What is counted; none where `GET /metrics` is off.
+    pub registry: Option<Registry>,
+    /// What is counted of HTTP itself.
+    pub metrics: HttpMetrics,
+    /// The OpenAPI document.
+    pub openapi: Bytes,
+    /// Pages that may connect.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose word on addresses is believed.
+    pub trusted_proxies: Networks,
+    /// How long a body may take.
+    pub body_timeout: Duration,
+    /// The WebSockets, so that a stop can wait for them.
+    pub sockets: TaskTracker,
+}
+
+/// Everything that is served, for connections that this process has room for.
+pub fn router(http: Arc<Http>) -> Router {
+    let router = pages::router()
+        // Flow 02: the balancer picked this server: by either way the request reaches the send-message API here.
+        .route("/v1/ws", get(socket::upgrade).connect(socket::upgrade))
+        .route("/v1/{command}", post(commands::command));
+    let cross_origin = Origins::new(&http.allowed_origins).cors();
+    finish(router, http).layer(tower::util::option_layer(cross_origin))
+}
+
+/// What is served to connections beyond the limit: why, and what operators need to see it.
+pub fn refusing_router(http: Arc<Http>) -> Router {
+    let refuse = || async { Problem::unavailable("this server has all the connections that it takes", 5_000) };
+    finish(pages::operators(), http).fallback(refuse)
+}
+
+fn finish(router: Router<Arc<Http>>, http: Arc<Http>) -> Router {
+    let nothing =
+        || async { Problem::not_found("there is nothing at this path: GET /openapi.json lists what there is") };
+    router
+        .fallback(nothing)
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn_with_state(http.clone(), headers::add))
+        .with_state(http)
+}
+
+/// A handler's panic is a bug of ours. The panic itself is in the log by now: the hook of `telemetry` wrote it.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    let detail = "the server has a bug; its log says more under the id in X-Request-Id";
+    let problem = Problem::of_http(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, detail);
+    axum::response::IntoResponse::into_response(problem)
+}

@@ -1,0 +1,75 @@
+//! The WebSocket's opening: who may, and in which encoding. What is said over it is the gateway's business.
+
+use super::origin::Origins;
+use super::problem::Problem;
+use super::transport::Socket;
+use super::{Http, address};
+use crate::listen::Connection;
+use axum::Extension;
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use hudhud_proto::Encoding;
+use hudhud_proto::limits::FRAME_BYTES_MAX;
+use hudhud_proto::v1::ErrorCode;
+use std::sync::Arc;
+
+/// A connection that says nothing costs its buffers, so they are small; one that says much fills them often, which costs less
+/// than it looks: each holds a frame of a text message.
+const READ_BUFFER_BYTES: usize = 1_024;
+
+/// `GET /v1/ws` over HTTP/1.1, `CONNECT /v1/ws` over HTTP/2 (RFC 8441).
+pub async fn upgrade(
+    State(http): State<Arc<Http>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    parts: Parts,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade.protocols(Encoding::ALL.map(Encoding::subprotocol)),
+        Err(rejection) => return not_an_upgrade(&rejection),
+    };
+    if let Some(why) = http.readiness.refusal() {
+        return Problem::unavailable(why, 1_000).into_response();
+    }
+    if !Origins::new(&http.allowed_origins).allow(&parts.headers, &parts.uri) {
+        let detail = "pages of this origin may not connect here: its operator has to add it to allowed_origins";
+        return Problem::of_http(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail).into_response();
+    }
+    let asked = upgrade.selected_protocol().and_then(|name| name.to_str().ok());
+    let Some(encoding) = Encoding::ALL.into_iter().find(|encoding| Some(encoding.subprotocol()) == asked) else {
+        let known = Encoding::ALL.map(Encoding::subprotocol).join(" or ");
+        let detail = format!("ask for the subprotocol {known} in Sec-WebSocket-Protocol");
+        return Problem::of_http(StatusCode::BAD_REQUEST, ErrorCode::Invalid, detail).into_response();
+    };
+    let address = address::client(&parts.extensions, &parts.headers, &http.trusted_proxies);
+    let busy = connection.busy();
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_message_size(FRAME_BYTES_MAX)
+        .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket broke while it was opened"))
+        .on_upgrade(move |socket| {
+            // A task of its own: the upgrade's would keep hyper's buffers for as long as the socket lives.
+            http.sockets.clone().spawn(async move {
+                let _busy = busy;
+                http.gateway.clone().serve(Box::new(Socket::new(socket, encoding)), encoding, address).await;
+            });
+            std::future::ready(())
+        })
+}
+
+/// RFC 6455 §4.4 and RFC 9110 §15.5.22: says what would be an upgrade.
+fn not_an_upgrade(rejection: &WebSocketUpgradeRejection) -> Response {
+    let detail = format!("{}. Open a WebSocket of version 13 here", rejection.body_text());
+    let mut response = Problem::of_http(StatusCode::UPGRADE_REQUIRED, ErrorCode::Invalid, detail).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    response
+}

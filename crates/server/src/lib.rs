@@ -1,0 +1,20 @@
+//! The server: opens the engines, starts the roles, listens, and stops in order. The binary `hudhud` is a command line around
+//! [`start`]; tests start servers of their own with it.
+//!
+//! What is said on the wire is in [`http`] (and there, for WebSockets, in the gateway of `hudhud_roles`); where engines come
+//! from is `hudhud_engines::open`; what can be chosen is [`config`].
+
+pub mod cli;
+pub mod config;
+mod engines;
+pub mod exit;
+mod fatal;
+pub mod http;
+mod listen;
+pub mod openapi;
+mod start;
+pub mod telemetry;
+
+pub use config::Config;
+pub use exit::Failure;
+pub use start::{Running, open_engines, start, start_on};

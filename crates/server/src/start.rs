@@ -1,0 +1,208 @@
+//! The order in which everything starts and stops.
+
+use crate::config::Config;
+use crate::engines;
+use crate::exit::Failure;
+use crate::fatal::{self, Alarm};
+use crate::http::{self, Http, HttpMetrics, Readiness};
+use crate::listen::Listen;
+use crate::openapi;
+use hudhud_engines::Engines;
+use hudhud_ports::memory::Local;
+use hudhud_roles::Services;
+use hudhud_roles::api::{self, Api};
+use hudhud_roles::dispatcher::Dispatcher;
+use hudhud_roles::gateway::Gateway;
+use hudhud_roles::metrics::Metrics;
+use hudhud_roles::presence::Presence;
+use hudhud_roles::session::Sessions;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a stop waits for requests that are being answered, and for the dispatcher's last batch.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often, and how many times, a stop looks whether everybody let go of the engines.
+const RELEASE_POLL: Duration = Duration::from_millis(5);
+const RELEASE_POLLS_MAX: u32 = 400;
+
+/// A server that runs. Dropping it leaves it running; [`Running::stop`] ends it.
+pub struct Running {
+    address: SocketAddr,
+    first_invite: Option<String>,
+    engines: Engines,
+    local: Arc<Local>,
+    readiness: Arc<Readiness>,
+    gateway: Arc<Gateway>,
+    dispatcher: Arc<Dispatcher>,
+    dispatching: JoinHandle<()>,
+    alarm: Alarm,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    drain: Duration,
+}
+
+/// Starts a server and returns once it listens. To be called inside a tokio runtime, in which it then runs.
+pub async fn start(config: Config) -> Result<Running, Failure> {
+    let engines = open_engines(&config).await?;
+    start_on(config, engines).await
+}
+
+/// Opens the engines that a configuration names, for [`start_on`].
+pub async fn open_engines(config: &Config) -> Result<Engines, Failure> {
+    config.check()?;
+    engines::open(config, hudhud_engines::runtime().clock).await
+}
+
+/// As [`start`], on engines that are open already: a test may have put something in front of them.
+pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failure> {
+    config.check()?;
+    let settings = Arc::new(config.settings()?);
+    let alarm = Alarm::default();
+    let runtime = hudhud_engines::runtime();
+    let (metrics, mut registry) = Metrics::new();
+    let http_metrics = HttpMetrics::register(&mut registry);
+    let local = Arc::new(Local::new());
+    let services = Services {
+        messages: fatal::store(&alarm, engines.messages.clone()),
+        directory: fatal::store(&alarm, engines.directory.clone()),
+        bus: fatal::bus(&alarm, engines.bus.clone()),
+        cache: engines.cache.clone(),
+        gateways: local.clone(),
+        runtime,
+        settings,
+        metrics: Arc::new(metrics),
+    };
+
+    let sessions = Arc::new(Sessions::new(&services));
+    let presence = Arc::new(Presence::new(&services, sessions.clone()));
+    let api = Arc::new(Api::new(services.clone(), sessions.clone(), presence.clone()));
+    let gateway = Gateway::new(services.clone(), api.clone(), sessions.clone(), presence.clone(), &config.gateway, "");
+    local.register(gateway.reference().clone(), gateway.clone());
+    gateway.start().await.map_err(unopened)?;
+
+    let readiness = Arc::new(Readiness::default());
+    let dispatcher = Dispatcher::new(services.clone(), sessions);
+    let dispatching = tokio::spawn(dispatch(dispatcher.clone(), alarm.clone(), readiness.clone()));
+    let first_invite = api::first_invite(&services).await.map_err(unopened)?.map(|invite| invite.code);
+
+    let listener = bind(config.listen).await?;
+    let address = listener.local_addr().map_err(|source| Failure::Listen { address: config.listen, source })?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let http = Arc::new(Http {
+        api,
+        gateway: gateway.clone(),
+        runtime: services.runtime.clone(),
+        readiness: readiness.clone(),
+        registry: config.metrics.then_some(registry),
+        metrics: http_metrics.clone(),
+        openapi: openapi::document(&openapi::Schema::load()).to_string().into(),
+        allowed_origins: config.allowed_origins,
+        trusted_proxies: config.trusted_proxies,
+        body_timeout: Duration::from_millis(config.limits.body_timeout_ms),
+        sockets: tasks.clone(),
+    });
+    let listen = Listen {
+        router: http::router(http.clone()),
+        refusing: http::refusing_router(http),
+        limits: config.limits,
+        metrics: http_metrics,
+        stop: stop.clone(),
+        connections: tasks.clone(),
+    };
+    tasks.spawn(listen.run(listener));
+    readiness.ready();
+    tracing::info!(%address, gateway = config.gateway, "listening");
+    let drain = Duration::from_millis(config.drain_ms);
+    Ok(Running {
+        address,
+        first_invite,
+        engines,
+        local,
+        readiness,
+        gateway,
+        dispatcher,
+        dispatching,
+        alarm,
+        stop,
+        tasks,
+        drain,
+    })
+}
+
+/// An engine that was opened and does not work.
+fn unopened(error: hudhud_ports::Error) -> Failure {
+    Failure::Open(error.into())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        ErrorKind::AddrInUse => Failure::AddressInUse(address),
+        _ => Failure::Listen { address, source },
+    })
+}
+
+/// Runs the dispatcher. Whatever ends it without being asked to ends the process: messages would be accepted and go nowhere.
+async fn dispatch(dispatcher: Arc<Dispatcher>, alarm: Alarm, readiness: Arc<Readiness>) {
+    if let Err(error) = dispatcher.run().await {
+        readiness.failed();
+        alarm.raise(error.to_string());
+    }
+}
+
+impl Running {
+    /// Where it listens, with the port that was taken for port 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The code with which the first person can register, where that needs an invite and nobody has registered.
+    pub fn first_invite(&self) -> Option<&str> {
+        self.first_invite.as_deref()
+    }
+
+    /// Waits until an engine can't keep its promises any more. The process must end then, without [`Self::stop`].
+    pub fn failed(&self) -> impl Future<Output = Failure> + Send + 'static {
+        let alarm = self.alarm.clone();
+        async move { Failure::Fatal(alarm.raised().await) }
+    }
+
+    /// Stops in order: no new connections; clients are told to go and connect again later; requests are finished; the
+    /// dispatcher ends behind its last batch; the engines are closed. Takes `drain_ms` and some seconds at most.
+    pub async fn stop(self) {
+        self.readiness.draining();
+        self.stop.cancel();
+        self.gateway.drain(self.drain).await;
+        self.tasks.close();
+        if tokio::time::timeout(FINISH_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some requests did not end in time");
+        }
+        self.dispatcher.stop();
+        if tokio::time::timeout(FINISH_TIMEOUT, self.dispatching).await.is_err() {
+            tracing::warn!("the dispatcher did not end in time; it goes on behind its last commit at the next start");
+        }
+        // The gateways know the gateway and it knows them: whoever does not cut that keeps the engines.
+        self.local.unregister(self.gateway.reference());
+        let stores = [Arc::downgrade(&self.engines.messages), Arc::downgrade(&self.engines.directory)];
+        let bus = Arc::downgrade(&self.engines.bus);
+        if let Err(error) = self.engines.close().await {
+            tracing::warn!(%error, "an engine was not closed; the next start recovers it");
+        }
+        drop(self.gateway);
+        drop(self.dispatcher);
+        // Another server may open the same folder now: tasks that clean up behind a request let go of it within moments.
+        for _ in 0..RELEASE_POLLS_MAX {
+            if bus.strong_count() == 0 && stores.iter().all(|store| store.strong_count() == 0) {
+                break;
+            }
+            tokio::time::sleep(RELEASE_POLL).await;
+        }
+        tracing::info!("stopped");
+    }
+}
