@@ -57,6 +57,8 @@ pub mod limits {
     pub const ENTRY_TIMEOUT: Duration = Duration::from_secs(30);
     /// Attempts at a message that the server fails with an internal error, until it is shown as refused.
     pub const INTERNAL_ERRORS_MAX: u32 = 5;
+    /// How often the first unanswered message of a conversation is told to go back before another connection is tried.
+    pub const GO_BACKS_MAX: u32 = 2;
     /// Fetches at a time.
     pub const FETCHES_MAX: usize = 4;
     /// Entries that a new device asks for in each conversation; older ones come on demand.
@@ -71,6 +73,10 @@ pub mod limits {
     pub const QUESTIONS_MAX: usize = 4;
     /// Conversations whose receipts are asked for after a connection: the most recently active.
     pub const RECEIPTS_ASKED_MAX: usize = 50;
+    /// Conversations whose receipts are asked for again from time to time: a push of one may be lost without a trace.
+    pub const RECEIPTS_ASKED_AGAIN_MAX: usize = 8;
+    /// How often.
+    pub const RECEIPTS_INTERVAL: Duration = Duration::from_secs(10 * 60);
     /// Receipts of one conversation are gathered for so long.
     pub const RECEIPT_DELAY: Duration = Duration::from_millis(50);
     /// Unanswered receipts at a time.

@@ -13,7 +13,9 @@
 
 use crate::Content;
 use crate::backoff::{Backoff, Entropy};
-use crate::limits::{ANSWER_TIMEOUT, ENTRY_TIMEOUT, INTERNAL_ERRORS_MAX, SENDS_MAX, SENDS_PER_CONVERSATION_MAX};
+use crate::limits::{
+    ANSWER_TIMEOUT, ENTRY_TIMEOUT, GO_BACKS_MAX, INTERNAL_ERRORS_MAX, SENDS_MAX, SENDS_PER_CONVERSATION_MAX,
+};
 use crate::moment::earlier;
 use hudhud_proto::v1::ErrorCode;
 use hudhud_proto::{ConversationId, MessageId, ProtocolError};
@@ -69,9 +71,9 @@ pub(crate) enum Failure {
     WentBack,
     /// The message stays as refused.
     Refused(Outgoing),
-    /// The message stays as refused because the server failed it too often. The server waits for it to come again and takes
-    /// nothing else of this conversation on this connection.
-    GivenUp(Outgoing),
+    /// The server waits for a message that this device will not repeat (its entry came although it failed, or it was given
+    /// up), and takes nothing else of this conversation on this connection: another one is needed.
+    Stuck,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,8 @@ struct Item {
     /// Accepted: when to send it again if its entry is not there.
     entry_due: Option<Duration>,
     internal_errors: u32,
+    /// It was the first one without an answer, and told to go back all the same.
+    go_backs: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -208,18 +212,18 @@ impl Outbox {
             return Failure::Stale;
         }
         let passes = match error.code {
-            ErrorCode::GoBack | ErrorCode::Unavailable | ErrorCode::Full | ErrorCode::RateLimited => true,
-            ErrorCode::Unauthenticated => true,
+            ErrorCode::GoBack => {
+                item.go_backs += 1;
+                true
+            }
+            ErrorCode::Unavailable | ErrorCode::Full | ErrorCode::RateLimited | ErrorCode::Unauthenticated => true,
             ErrorCode::Internal | ErrorCode::Unspecified => {
                 item.internal_errors += 1;
-                if item.internal_errors >= INTERNAL_ERRORS_MAX {
-                    item.refuse(error);
-                    return Failure::GivenUp(item.outgoing.clone());
-                }
-                true
+                item.internal_errors < INTERNAL_ERRORS_MAX
             }
             _ => error.retry_after_ms > 0,
         };
+        let stuck = item.go_backs >= GO_BACKS_MAX;
         if !passes {
             item.refuse(error);
             return Failure::Refused(item.outgoing.clone());
@@ -227,7 +231,7 @@ impl Outbox {
         let told = Duration::from_millis(error.retry_after_ms.into());
         let wait = if told.is_zero() { queue.backoff.next(entropy) } else { told };
         queue.go_back(now + wait);
-        Failure::WentBack
+        if stuck { Failure::Stuck } else { Failure::WentBack }
     }
 
     /// Sequencing refused what was accepted, or a person's message can't be kept.
@@ -290,7 +294,7 @@ impl Outbox {
             queue.paused_until = None;
             queue.backoff.reset();
             for item in &mut queue.items {
-                (item.flight, item.entry_due) = (None, None);
+                (item.flight, item.entry_due, item.go_backs) = (None, None, 0);
             }
         }
     }
@@ -364,7 +368,7 @@ impl Queue {
 
 impl Item {
     fn new(outgoing: Outgoing, attempt: Attempt) -> Self {
-        Self { outgoing, attempt, flight: None, entry_due: None, internal_errors: 0 }
+        Self { outgoing, attempt, flight: None, entry_due: None, internal_errors: 0, go_backs: 0 }
     }
 
     /// Waits for its turn; so does everything behind it.

@@ -167,6 +167,22 @@ fn what_a_storage_gives_back_is_marked_and_in_order() {
 }
 
 #[test]
+fn a_server_that_waits_for_a_message_that_is_in_the_log_needs_another_connection() {
+    let mut bench = Bench::new();
+    bench.compose("ab");
+    bench.sends();
+    assert_eq!(bench.fail('a', 1, unavailable(100)), Failure::WentBack);
+    assert!(bench.outbox.sequenced(CHAT, id('a')), "it landed although it failed");
+    let go_back = || ProtocolError::retry(ErrorCode::GoBack, "go back", 100);
+    bench.wait_ms(100);
+    assert_eq!(bench.sends(), "B");
+    assert_eq!(bench.fail('b', 3, go_back()), Failure::WentBack, "once is normal behind a refused message");
+    bench.wait_ms(100);
+    assert_eq!(bench.sends(), "B");
+    assert_eq!(bench.fail('b', 4, go_back()), Failure::Stuck);
+}
+
+#[test]
 fn internal_errors_refuse_a_message_in_the_end() {
     let mut bench = Bench::new();
     bench.compose("a");
@@ -174,7 +190,7 @@ fn internal_errors_refuse_a_message_in_the_end() {
         bench.wait_ms(60_000);
         bench.sends();
         let failure = bench.fail('a', bench.request, ProtocolError::new(ErrorCode::Internal, "a bug"));
-        assert_eq!(matches!(failure, Failure::GivenUp(_)), attempt == INTERNAL_ERRORS_MAX, "attempt {attempt}");
+        assert_eq!(matches!(failure, Failure::Refused(_)), attempt == INTERNAL_ERRORS_MAX, "attempt {attempt}");
     }
 }
 

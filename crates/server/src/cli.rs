@@ -33,7 +33,7 @@ pub enum ConfigCommand {
     /// Print the default configuration file, with comments.
     Default,
     /// Say whether the server would start with this configuration; nothing is opened.
-    Check(Options),
+    Check(Box<Options>),
 }
 
 /// What goes before the configuration file. Everything else is in the file alone.

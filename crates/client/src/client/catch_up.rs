@@ -2,7 +2,7 @@
 
 use super::{Client, Step};
 use crate::conversation::{Conversation, Landing};
-use crate::limits::{FIRST_ENTRIES, PAGE_ENTRIES, RECEIPTS_ASKED_MAX};
+use crate::limits::{FIRST_ENTRIES, PAGE_ENTRIES, RECEIPTS_ASKED_AGAIN_MAX, RECEIPTS_INTERVAL};
 use crate::people::Question;
 use crate::requests::{FetchStart, Purpose};
 use crate::{Body, Change, Entry, Event, Output};
@@ -27,10 +27,12 @@ impl Client {
             let Some(id) = self.sync.take_fetch(now, activity) else { break };
             self.fetch(id, step);
         }
-        if self.receipts_missed && self.sync.is_caught_up() {
-            self.receipts_missed = false;
+        if let Some((_, conversations)) = self.ask_receipts.filter(|(at, _)| *at <= now)
+            && self.sync.is_caught_up()
+        {
             self.receipts.hurry(now);
-            self.ask_receipts();
+            self.want_receipts(conversations);
+            self.ask_receipts = Some((now + RECEIPTS_INTERVAL, RECEIPTS_ASKED_AGAIN_MAX));
         }
     }
 
@@ -241,12 +243,12 @@ impl Client {
         step.event(Event::History { conversation: id, before, entries, more });
     }
 
-    /// Asks how far others are, where messages of one's own may have been read meanwhile: the most recent conversations.
-    fn ask_receipts(&mut self) {
+    /// Asks how far the others are, where messages of one's own may have been read meanwhile: the most recent conversations.
+    fn want_receipts(&mut self, conversations: usize) {
         let open = self.conversations.values().map(Conversation::row).filter(|row| row.last_own > row.others_read);
         let mut open: Vec<_> = open.map(|row| (Reverse(row.activity_us), row.id)).collect();
         open.sort_unstable();
-        for (_, id) in open.into_iter().take(RECEIPTS_ASKED_MAX) {
+        for (_, id) in open.into_iter().take(conversations) {
             self.questions.want(Question::Receipts(id));
         }
     }

@@ -1,7 +1,7 @@
 //! A connection's life: made, authenticated, welcomed, lost.
 
 use super::{Client, Step, offline};
-use crate::limits::RECONNECT_MAX;
+use crate::limits::{RECEIPTS_ASKED_MAX, RECONNECT_MAX};
 use crate::people::Question;
 use crate::requests::Purpose;
 use crate::{Account, Change, Closed, Event, Output, Token};
@@ -89,7 +89,7 @@ impl Client {
         self.outbox.connected(now);
         self.signals.connected(now);
         self.sync.connected(now);
-        self.receipts_missed = true;
+        self.ask_receipts = Some((now, RECEIPTS_ASKED_MAX));
         for (id, conversation) in &mut self.conversations {
             conversation.unsettle();
             if conversation.is_behind() {

@@ -1,6 +1,7 @@
 //! Frames from the server: pushes, and answers to what was asked.
 
 use super::{Client, Step, offline};
+use crate::limits::RECEIPTS_ASKED_AGAIN_MAX;
 use crate::outbox::Failure;
 use crate::people::Question;
 use crate::requests::Purpose;
@@ -57,8 +58,7 @@ impl Client {
                 self.link.going_away(Duration::from_millis(going.reconnect_after_ms.into()), now);
             }
             server_frame::Event::Lagging(_) => {
-                self.receipts_missed = true;
-                self.sync.want_changes(now);
+                self.pushes_missed(now);
             }
             server_frame::Event::PreferencesChanged(changed) => {
                 if let Ok(id) = ConversationId::from_slice(&changed.conversation) {
@@ -69,12 +69,18 @@ impl Client {
                 let inbox_version = self.inbox_version();
                 self.request(Purpose::Nothing, v1::Pong { inbox_version }, step);
                 if ping.inbox_version != inbox_version {
-                    self.sync.want_changes(now);
+                    self.pushes_missed(now);
                 }
             }
             other => return Some(other),
         }
         None
+    }
+
+    /// Pushes of entries are lost, and perhaps receipts with them.
+    fn pushes_missed(&mut self, now: Duration) {
+        self.ask_receipts = Some((now, RECEIPTS_ASKED_AGAIN_MAX));
+        self.sync.want_changes(now);
     }
 
     /// An answer that is not an error.
@@ -138,14 +144,16 @@ impl Client {
             Purpose::Send { conversation, message } => {
                 let Some(request) = request else { return };
                 let failure = self.outbox.failed(conversation, message, request, &error, now, &mut self.entropy);
-                let given_up = matches!(failure, Failure::GivenUp(_));
-                if let Failure::Refused(outgoing) | Failure::GivenUp(outgoing) = failure {
-                    step.change(Change::PutOutgoing(outgoing.clone()));
-                    step.event(Event::Outgoing(outgoing));
-                }
-                if given_up {
-                    step.outputs.push(Output::Disconnect);
-                    self.lost(None, step);
+                match failure {
+                    Failure::Stale | Failure::WentBack => {}
+                    Failure::Refused(outgoing) => {
+                        step.change(Change::PutOutgoing(outgoing.clone()));
+                        step.event(Event::Outgoing(outgoing));
+                    }
+                    Failure::Stuck => {
+                        step.outputs.push(Output::Disconnect);
+                        self.lost(None, step);
+                    }
                 }
             }
             Purpose::Receipt { conversation, kind, .. } if passes => self.receipts.postpone(conversation, kind, again),

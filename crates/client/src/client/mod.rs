@@ -55,8 +55,8 @@ pub struct Client {
     signals: Signals,
     /// Rows with changes that can wait for the next write: losing them costs a repetition.
     unsaved: BTreeSet<ConversationId>,
-    /// Receipts of others may have been missed.
-    receipts_missed: bool,
+    /// When to ask how far the others are, as receipts may have been missed; and of how many conversations.
+    ask_receipts: Option<(Duration, usize)>,
     shown: Option<Connection>,
     timer: Option<Duration>,
 }
@@ -113,7 +113,7 @@ impl Client {
             questions: Questions::default(),
             signals: Signals::default(),
             unsaved: BTreeSet::new(),
-            receipts_missed: false,
+            ask_receipts: None,
             shown: None,
             timer: None,
         }

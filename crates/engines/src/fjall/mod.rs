@@ -15,7 +15,7 @@ mod tests;
 mod writer;
 
 use async_trait::async_trait;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _};
 use hudhud_ports::limits::{check_key, check_key_part, check_writes};
 use hudhud_ports::{Claim, Clock, Error, ErrorKind, Key, Order, Result, Row, Scan, Table, Write};
 use parking_lot::Mutex;
@@ -201,7 +201,8 @@ impl hudhud_ports::Store for Store {
             Some(to) => std::ops::Bound::Included([&prefix, &**to].concat()),
             None => std::ops::Bound::Excluded(row::after_prefix(prefix)),
         };
-        let mut stored = self.shared.keyspace(scan.table).range((from, to));
+        // Of a snapshot: a keyspace's own range shows what is written while it is read.
+        let mut stored = self.shared.database.snapshot().range(self.shared.keyspace(scan.table), (from, to));
         let now_us = self.shared.clock.now_us();
         let mut rows = Vec::new();
         while rows.len() < scan.limit {

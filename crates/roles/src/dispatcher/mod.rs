@@ -18,8 +18,9 @@ use crate::services::Services;
 use crate::session::Sessions;
 use hudhud_ports::{Error, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 
 /// The longest wait between two tries of a port's call.
 const RETRY_MAX: Duration = Duration::from_secs(2);
@@ -29,7 +30,6 @@ const RETRY_MIN: Duration = Duration::from_millis(20);
 /// The dispatcher of a process: one worker per assigned shard.
 pub struct Dispatcher {
     core: Core,
-    stop: watch::Sender<bool>,
 }
 
 /// What workers share. Cheap to clone.
@@ -37,7 +37,14 @@ pub struct Dispatcher {
 struct Core {
     services: Services,
     sessions: Arc<Sessions>,
-    stopped: watch::Receiver<bool>,
+    stop: Arc<Stop>,
+}
+
+/// That the dispatcher is to stop. Not a `watch`: that wakes who waits in a random order, and a simulated run has to replay.
+#[derive(Default)]
+struct Stop {
+    asked: AtomicBool,
+    told: Notify,
 }
 
 /// Why a worker ends.
@@ -54,8 +61,7 @@ enum Ended {
 impl Dispatcher {
     /// A dispatcher that is not running yet.
     pub fn new(services: Services, sessions: Arc<Sessions>) -> Arc<Self> {
-        let (stop, stopped) = watch::channel(false);
-        Arc::new(Self { core: Core { services, sessions, stopped }, stop })
+        Arc::new(Self { core: Core { services, sessions, stop: Arc::default() } })
     }
 
     /// Consumes the shards that are assigned to this process until [`stop`](Self::stop). Returns once every worker has
@@ -68,15 +74,14 @@ impl Dispatcher {
             Err(_) => return Ok(()),
         };
         let mut workers = 0_usize;
-        let mut stopped = self.core.stopped.clone();
         loop {
-            let stopping = *stopped.borrow();
+            let stopping = self.core.stop.is_asked();
             if stopping && workers == 0 {
                 return Ok(());
             }
             tokio::select! {
                 biased;
-                _ = stopped.changed(), if !stopping => {}
+                () = self.core.stop_asked(), if !stopping => {}
                 Some(ending) = endings.recv() => {
                     workers -= 1;
                     if let Ended::Failed(error) = ending {
@@ -109,15 +114,35 @@ impl Dispatcher {
 
     /// Ends all workers after the batch in hand.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.core.stop.ask();
+    }
+}
+
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Stop {
+    fn ask(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+        self.told.notify_waiters();
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
     }
 }
 
 impl Core {
     /// Waits until the dispatcher is asked to stop, or is gone.
     async fn stop_asked(&self) {
-        // An error means that the sender is gone, which is a stop as well.
-        let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
+        // From here on nobody is told without being heard.
+        let told = self.stop.told.notified();
+        if !self.stop.is_asked() {
+            told.await;
+        }
     }
 
     /// Calls a port until it succeeds: what was accepted is never given up. Ends early only when the dispatcher stops, or with

@@ -106,6 +106,7 @@ impl Worker {
         // A crash between any two of these is mended by the replay: each is found by the one before.
         fanout::write(&self.core, "write timelines", batch.timeline).await?;
         fanout::write(&self.core, "write heads", batch.heads.into_values().collect()).await?;
+        fanout::write(&self.core, "write watermarks", batch.marks.into_values().collect()).await?;
         for (position, job) in batch.bulk {
             self.bulk.queue(position, job).await?;
         }

@@ -209,3 +209,29 @@ async fn what_is_applied_is_committed_and_not_read_again() {
     settle().await;
     assert_eq!(pushed(&fixture, &bob), []);
 }
+
+#[tokio::test]
+async fn a_watermark_that_the_power_took_is_made_again_from_the_bus() {
+    let fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let _running = start(&fixture);
+    let accepted = send(&fixture, &alice, to_peer(&fixture, &bob, "hi")).await;
+    settle().await;
+    // The record is there and the row that the api wrote before it is not.
+    let conversation = ConversationId::from_slice(&accepted.conversation).expect("an id");
+    let moved = v1::WatermarkMoved { kind: ReceiptKind::Received.into(), seq: 1, own_devices_only: false };
+    let record = v1::Record {
+        conversation: accepted.conversation.clone(),
+        account: bob.account.to_bytes(),
+        device: bob.device.to_bytes(),
+        accepted_us: 5,
+        body: Some(v1::record::Body::Watermark(moved)),
+    };
+    let shard = hudhud_proto::Shard::of(conversation, fixture.services.bus.shards());
+    let appended = fixture.services.bus.append(shard, vec![record.encode_to_bytes()]);
+    appended.await.expect("memory does not fail");
+    settle().await;
+    let key = tables::watermark(conversation, bob.account, tables::Watermark::Received);
+    let row = fixture.store.get(key).await.expect("memory does not fail").expect("made again");
+    assert_eq!(row.version, 1);
+}

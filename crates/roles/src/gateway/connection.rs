@@ -8,7 +8,7 @@ use super::greeting::{Greeted, greet};
 use super::pipeline::Pipeline;
 use super::registry::Connection;
 use super::transport::Transport;
-use super::{CLOSE_GRACE, Gateway, request_id};
+use super::{CLOSE_GRACE, CLOSE_HANDSHAKE_MAX, Gateway, request_id};
 use crate::api::{Caller, Who};
 use crate::session::{Confirmed, Session};
 use bytes::Bytes;
@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// Commands that wait for the one that runs; reading stops beyond.
 const COMMANDS_WAITING_MAX: usize = 64;
+/// The same where nobody said hello yet: whoever connects costs little memory.
+const ANONYMOUS_COMMANDS_WAITING_MAX: usize = 1;
 /// Payload bytes of unanswered sends; reading stops beyond.
 const UNANSWERED_BYTES_MAX: usize = 32 * PAYLOAD_BYTES_MAX;
 /// Frames that can't be read, or refused greetings, until the connection is closed.
@@ -184,9 +186,13 @@ impl Task {
     }
 
     fn may_read(&self) -> bool {
+        let commands_max = match self.session {
+            Some(_) => COMMANDS_WAITING_MAX,
+            None => ANONYMOUS_COMMANDS_WAITING_MAX,
+        };
         !self.closing
             && !self.greeting
-            && self.commands.len() < COMMANDS_WAITING_MAX
+            && self.commands.len() < commands_max
             && self.pipeline.unanswered() < SENDS_IN_FLIGHT_MAX
             && self.pipeline.unanswered_bytes() < UNANSWERED_BYTES_MAX
     }
@@ -408,35 +414,39 @@ impl Task {
 
     /// Closes the transport, lets what was begun come to its end, and takes back what the connection registered.
     async fn end(mut self, wire: Wire, end: Option<Close>) {
-        let Wire { mut transport, mut work } = wire;
-        let gateway = self.gateway.clone();
-        let runtime = &gateway.services.runtime;
-        gateway.registry.remove(self.connection.id);
+        let Wire { mut transport, work } = wire;
+        self.closing = true;
+        self.gateway.registry.remove(self.connection.id);
+        let runtime = self.gateway.services.runtime.clone();
         let close = async {
             if let Some(Close { code, reason }) = end {
-                runtime.timeout(CLOSE_GRACE, transport.close(code, reason)).await;
+                runtime.timeout(CLOSE_HANDSHAKE_MAX, transport.close(code, reason)).await;
             }
             drop(transport);
         };
-        self.closing = true;
+        futures_util::future::join(close, self.clean_up(work, end)).await;
+    }
+
+    async fn clean_up(mut self, mut work: Work, end: Option<Close>) {
+        let gateway = self.gateway.clone();
         let finish = async {
             while let Some(finished) = work.next().await {
                 self.finished(&FuturesUnordered::new(), finished);
             }
         };
-        let finish = runtime.timeout(gateway.services.settings.call_timeout, finish);
-        futures_util::future::join(close, finish).await;
+        gateway.services.runtime.timeout(gateway.services.settings.call_timeout, finish).await;
         drop(work);
         self.connection.set_sends_over();
         let Some(Served { session, .. }) = self.session else { return };
         gateway.services.metrics.sessions.dec();
-        tracing::debug!(account = %session.account, device = %session.device, connection = session.connection.0, code = end.map_or(0, |close| close.code), "disconnected");
+        let (account, device, connection) = (session.account, session.device, session.connection.0);
+        tracing::debug!(%account, %device, connection, code = end.map_or(0, |close| close.code), "disconnected");
         if let Err(error) = gateway.sessions.unregister(&session).await {
             tracing::debug!(%error, "a session was not unregistered; it is found to be stale later");
         }
         gateway.presence.unwatch(&session).await;
         if session.active {
-            gateway.presence.left(session.account).await;
+            gateway.presence.left(account).await;
         }
     }
 }

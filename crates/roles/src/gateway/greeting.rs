@@ -5,10 +5,11 @@ use super::{Gateway, close};
 use crate::api::{Caller, from_port};
 use crate::session::Session;
 use crate::tables;
+use hudhud_proto::ProtocolError;
 use hudhud_proto::limits::{
     FRAME_BYTES_MAX, GROUP_MEMBERS_MAX, NAME_BYTES_MAX, PAGE_ENTRIES_MAX, PAYLOAD_BYTES_MAX, SENDS_IN_FLIGHT_MAX,
 };
-use hudhud_proto::{ProtocolError, v1};
+use hudhud_proto::v1::{self, ErrorCode};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub(super) struct Greeted {
 
 /// Verifies who it is, takes the place of the device's older connection and registers the session: what is sequenced from
 /// then on finds the connection, and what was sequenced before is in the inbox that the device reads next.
+///
+/// A token that is not valid leaves the connection as it was; any later failure closes it.
 pub(super) async fn greet(
     gateway: Arc<Gateway>,
     connection: Arc<Connection>,
@@ -65,13 +68,11 @@ pub(super) async fn greet(
             }
         }
     };
-    let (session, handle) = match registered.await {
-        Ok(registered) => registered,
-        Err(error) => {
-            gateway.registry.anonymize(connection.id);
-            return Err(error);
-        }
-    };
+    let (session, handle) = registered.await.inspect_err(|error| {
+        // Pushes may wait in the outbox: the connection must never become somebody else's.
+        let revoked = error.code == ErrorCode::Unauthenticated;
+        connection.outbox.close(if revoked { close::REVOKED } else { close::TRY_AGAIN });
+    })?;
     tracing::debug!(account = %caller.account, device = %caller.device, connection = connection.id.0, client = %hello.client, "connected");
     caller.session = Some(session.clone());
     let welcome = v1::Welcome {

@@ -38,8 +38,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a closing connection may take to finish what it began, to be answered and to be closed.
+/// How long a connection that is to close may take to finish what it began and to be answered.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
+/// How long the other end may take to answer a close.
+const CLOSE_HANDSHAKE_MAX: Duration = Duration::from_secs(2);
 /// How long a draining gateway waits beyond the last delay that it told.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
@@ -109,7 +111,7 @@ impl Gateway {
         let runtime = &self.services.runtime;
         if runtime.timeout(spread + DRAIN_GRACE, self.registry.emptied()).await.is_none() {
             self.close_all(close::GOING_AWAY);
-            let limit = CLOSE_GRACE * 2 + self.services.settings.call_timeout;
+            let limit = CLOSE_GRACE + CLOSE_HANDSHAKE_MAX + self.services.settings.call_timeout;
             if runtime.timeout(limit, self.registry.emptied()).await.is_none() {
                 tracing::warn!("some connections did not end in time; their devices connect again");
             }

@@ -100,32 +100,25 @@ impl Registry {
         Ok(connection)
     }
 
-    /// Notes whose connection it is; deliveries reach it from now on. Returns the connection that the device had before.
+    /// Notes whose connection it is, for good; deliveries reach it from now on. Returns the connection that the device had before.
     pub(super) fn identify(&self, id: ConnectionId, identity: Identity) -> Option<Arc<Connection>> {
         let mut state = self.state.lock();
         let (_, known) = state.connections.get_mut(&id)?;
         *known = Some(identity);
-        let before = state.devices.insert((identity.account, identity.device), id).filter(|before| *before != id)?;
+        let before = state.devices.insert((identity.account, identity.device), id)?;
         let (connection, known) = state.connections.get_mut(&before)?;
         *known = None;
         Some(connection.clone())
-    }
-
-    /// Forgets whose connection it is: it could not be registered.
-    pub(super) fn anonymize(&self, id: ConnectionId) {
-        let mut state = self.state.lock();
-        if let Some((_, known)) = state.connections.get_mut(&id)
-            && let Some(identity) = known.take()
-        {
-            state.forget_device(identity, id);
-        }
     }
 
     /// Forgets a connection that ended.
     pub(super) fn remove(&self, id: ConnectionId) {
         let mut state = self.state.lock();
         if let Some((_, Some(identity))) = state.connections.remove(&id) {
-            state.forget_device(identity, id);
+            let device = (identity.account, identity.device);
+            if state.devices.get(&device) == Some(&id) {
+                state.devices.remove(&device);
+            }
         }
         if state.connections.is_empty() {
             self.emptied.notify_waiters();
@@ -154,15 +147,6 @@ impl Registry {
                 return;
             }
             emptied.await;
-        }
-    }
-}
-
-impl State {
-    fn forget_device(&mut self, identity: Identity, id: ConnectionId) {
-        let device = (identity.account, identity.device);
-        if self.devices.get(&device) == Some(&id) {
-            self.devices.remove(&device);
         }
     }
 }

@@ -9,6 +9,8 @@
 
 mod deliver;
 mod lease;
+#[cfg(test)]
+pub(crate) mod liar;
 mod look_up;
 mod rows;
 #[cfg(test)]

@@ -32,17 +32,32 @@ pub fn required(message: &str) -> &'static [&'static str] {
     }
 }
 
+/// Fields of which a command has exactly one, though the schema does not say so.
+pub fn alternatives(message: &str) -> &'static [&'static str] {
+    match message {
+        "Send" => &["conversation", "directWith"],
+        _ => &[],
+    }
+}
+
+/// 16 bytes, in the usual or the URL-safe alphabet.
+const ID: &str = "^([A-Za-z0-9+/]{21}[AQgw]|[A-Za-z0-9_-]{21}[AQgw])(==)?$";
+/// 16 bytes that have the version and the variant of a UUIDv7 (RFC 9562).
+const UUID_V7: &str = "^([A-Za-z0-9+/]{8}[c-f][A-Za-z0-9+/][CGKOSWaeimquy26+][A-Za-z0-9+/]{10}[AQgw]|\
+                       [A-Za-z0-9_-]{8}[c-f][A-Za-z0-9_-][CGKOSWaeimquy26-][A-Za-z0-9_-]{10}[AQgw])(==)?$";
+/// What a name may hold: nothing that is not seen, and no line ends.
+const SEEN: &str = r"^[^\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]*$";
+
 /// A field of bytes: base64 of either alphabet. All but a few are ids.
 pub fn bytes(field: &str) -> Value {
+    let mut schema = json!({ "type": "string", "contentEncoding": "base64" });
     match field {
-        "cursor" | "next_cursor" => json!({ "type": "string", "contentEncoding": "base64" }),
-        "payload" => json!({
-            "type": "string",
-            "contentEncoding": "base64",
-            "maxLength": limits::PAYLOAD_BYTES_MAX.div_ceil(3) * 4,
-        }),
-        _ => json!({ "type": "string", "contentEncoding": "base64", "pattern": "^[A-Za-z0-9+/_-]{21}[AQgw](==)?$" }),
+        "cursor" | "next_cursor" => {}
+        "payload" => schema["maxLength"] = json!(limits::PAYLOAD_BYTES_MAX.div_ceil(3) * 4),
+        "message_id" => schema["pattern"] = json!(UUID_V7),
+        _ => schema["pattern"] = json!(ID),
     }
+    schema
 }
 
 /// What else holds for a field. Limits are in bytes of UTF-8, `maxLength` is in characters: no string within the first can
@@ -52,18 +67,17 @@ pub fn of(message: &str, field: &str) -> Value {
         ("Register" | "LogIn" | "LookUp" | "OpenDirect", "handle") => {
             json!({ "pattern": "^@?[A-Za-z0-9_][A-Za-z0-9._]{1,30}[A-Za-z0-9_]$" })
         }
-        ("Register", "password") | ("ChangePassword", "new_password") => {
+        (_, "password" | "old_password" | "new_password") => {
             json!({ "minLength": limits::PASSWORD_BYTES_MIN, "maxLength": limits::PASSWORD_BYTES_MAX })
         }
-        ("LogIn", "password") | ("ChangePassword", "old_password") => {
-            json!({ "maxLength": limits::PASSWORD_BYTES_MAX })
+        (_, "device_name" | "display_name" | "label" | "alias") => {
+            json!({ "maxLength": limits::NAME_BYTES_MAX, "pattern": SEEN })
         }
-        (_, "device_name" | "display_name" | "label" | "alias") => json!({ "maxLength": limits::NAME_BYTES_MAX }),
-        ("CreateGroup", "title") => json!({ "minLength": 1, "maxLength": limits::TITLE_BYTES_MAX }),
-        (_, "title") => json!({ "maxLength": limits::TITLE_BYTES_MAX }),
-        ("Content", "content_type") => json!({ "maxLength": limits::CONTENT_TYPE_BYTES_MAX }),
-        ("Content", "text") => json!({ "maxLength": limits::PAYLOAD_BYTES_MAX }),
-        ("CreateGroup" | "AddMembers", "members") => json!({ "maxItems": limits::GROUP_MEMBERS_MAX }),
+        ("CreateGroup", "title") => json!({ "minLength": 1, "maxLength": limits::TITLE_BYTES_MAX, "pattern": SEEN }),
+        (_, "title") => json!({ "maxLength": limits::TITLE_BYTES_MAX, "pattern": SEEN }),
+        ("Content", "content_type") => json!({ "minLength": 1, "maxLength": limits::CONTENT_TYPE_BYTES_MAX }),
+        ("Content", "text") => json!({ "minLength": 1, "maxLength": limits::PAYLOAD_BYTES_MAX }),
+        ("CreateGroup" | "AddMembers", "members") => json!({ "maxItems": limits::GROUP_MEMBERS_MAX - 1 }),
         ("WatchPresence", "accounts") => json!({ "maxItems": limits::WATCHED_MAX }),
         _ => json!({}),
     }

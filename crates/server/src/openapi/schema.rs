@@ -118,7 +118,8 @@ impl Schema {
             schema["required"] = json!(required);
         }
         let mut description = message.comment.clone();
-        if let Some(choice) = choice(&message.it) {
+        let choice = choice(&message.it);
+        if !choice.is_empty() {
             let alternatives: Vec<_> = choice.iter().map(|name| json!({ "required": [name] })).collect();
             schema["oneOf"] = json!(alternatives);
             description = format!("{description} It has exactly one of {}.", choice.join(", "));
@@ -167,11 +168,12 @@ fn json_name(field: &FieldDescriptorProto) -> String {
     field.json_name.clone().unwrap_or_default()
 }
 
-/// The JSON names of the fields in a message's oneof. No message has two.
-fn choice(message: &DescriptorProto) -> Option<Vec<String>> {
+/// The JSON names of the fields of which a message has exactly one: those of its oneof (no message has two), or what is
+/// said in words.
+fn choice(message: &DescriptorProto) -> Vec<String> {
     let fields = message.field.iter().filter(|field| field.oneof_index.is_some());
-    let names: Vec<_> = fields.map(json_name).collect();
-    (!names.is_empty()).then_some(names)
+    let in_words = constraints::alternatives(message.name.as_deref().unwrap_or_default());
+    fields.map(json_name).chain(in_words.iter().map(ToString::to_string)).collect()
 }
 
 /// The comments before definitions, by the definitions' paths.

@@ -88,5 +88,6 @@ async fn who_was_away_finds_what_came() {
         _ => None,
     });
     assert_eq!(texts.collect::<Vec<_>>(), ["message 1", "message 2", "message 3"]);
+    drop((sender, receiver));
     server.stop().await;
 }

@@ -2,6 +2,7 @@
 
 mod greeting;
 mod lease;
+mod lying_cache;
 mod pushing;
 mod sending;
 mod staying;
@@ -14,7 +15,7 @@ use crate::settings::Settings;
 use crate::tables;
 use async_trait::async_trait;
 use hudhud_ports::memory::Local;
-use hudhud_ports::{Claim, Error, ErrorKind, Key, Row, Scan, Store, Table, Write};
+use hudhud_ports::{Cache, Claim, Error, ErrorKind, Key, Row, Scan, Store, Table, Write};
 use hudhud_proto::v1::{ErrorCode, ServerFrame, client_frame::Command};
 use hudhud_proto::{AccountId, MessageId};
 use parking_lot::Mutex;
@@ -99,7 +100,10 @@ impl World {
     }
 
     async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let fixture = Fixture::with(change).await;
+        Self::on(Fixture::with(change).await, |services| services.cache.clone()).await
+    }
+
+    async fn on(fixture: Fixture, cache: impl FnOnce(&Services) -> Arc<dyn Cache>) -> Self {
         let store = Arc::new(Faulty {
             store: fixture.store.clone(),
             failing: Mutex::default(),
@@ -110,6 +114,7 @@ impl World {
             directory: store.clone(),
             messages: store.clone(),
             gateways: local.clone(),
+            cache: cache(&fixture.services),
             ..fixture.services.clone()
         };
         let gateway = gateway(&services, &local, "gw");
@@ -192,6 +197,7 @@ impl Transport for Channels {
 
     async fn send(&mut self, frames: Vec<Bytes>) -> std::result::Result<(), Closed> {
         self.reads.wait_for(|reads| *reads).await.map_err(|_| Closed)?;
+        yield_now().await;
         self.written.lock().extend(frames);
         Ok(())
     }

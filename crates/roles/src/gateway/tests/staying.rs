@@ -40,6 +40,7 @@ async fn a_token_that_is_revoked_during_the_greeting_opens_no_session() {
     world.store.let_go();
     settle().await;
     assert_eq!(client.codes(), [Some(ErrorCode::Unauthenticated)]);
+    assert_eq!(client.close_code(), Some(close::REVOKED.code));
     assert_eq!(world.sessions_of(&alice).await, []);
     assert_eq!(world.post(&alice, 1).await, [alice.account]);
 }
@@ -97,4 +98,24 @@ async fn a_database_that_is_away_closes_nobody() {
     world.store.failing.lock().clear();
     assert!(matches!(client.ask(ping()).await, Event::Pong(_)));
     assert_eq!(world.post(&alice, 1).await, []);
+}
+
+#[tokio::test]
+async fn a_greeting_that_fails_half_way_never_becomes_somebody_elses_connection() {
+    let world = World::new().await;
+    let (alice, token) = world.register("alice").await;
+    let mut client = world.connect();
+    world.store.hold(tables::ACCOUNTS);
+    client.say_hello(&token, false);
+    settle().await;
+    world.store.failing.lock().insert(tables::SESSIONS.name);
+    world.store.let_go();
+    settle().await;
+    assert_eq!(client.codes(), [Some(ErrorCode::Unavailable)]);
+    assert_eq!(client.close_code(), Some(close::TRY_AGAIN.code));
+    world.store.failing.lock().clear();
+    let again = world.hello(&token).await;
+    assert_eq!(world.post(&alice, 1).await, []);
+    settle().await;
+    assert_eq!(again.events(), [typing_event(1)]);
 }

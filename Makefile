@@ -1,0 +1,106 @@
+# Everything that is done here, by a person or by CI, is a target of this file. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# Development builds are optimised a little (see Cargo.toml), are there in half the time of a release build, and are the
+# ones that the tests use too. RELEASE=1 is for machines that serve people.
+RELEASE ?=
+# What `run` and `chat` build. The whole workspace's choice of features, so that the tests find everything built; the
+# packages' own in a release.
+PROGRAMS := $(if $(RELEASE),--release --package hudhud-server --package hudhud-chat,--workspace) --bin hudhud --bin chat
+BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(RELEASE),release,debug)
+
+# The chat profile: one person on one machine. `make chat PROFILE=bob` is somebody else.
+PROFILE ?= default
+# Runs of the simulator.
+SEEDS ?= 100
+# Further arguments of what `run` and `chat` start.
+ARGS ?=
+
+##@ Use it
+
+.PHONY: run
+run: deps-build ## Build what is needed, start the server, say how to chat. RELEASE=1: optimised. ARGS="--help"
+	@cargo build --locked $(PROGRAMS)
+	@exec $(BIN)/hudhud $(ARGS)
+
+.PHONY: chat
+chat: deps-build ## Chat in this terminal. PROFILE=bob: as somebody else
+	@cargo build --quiet --locked $(PROGRAMS)
+	@exec $(BIN)/chat --profile '$(PROFILE)' $(ARGS)
+
+##@ Change it
+
+.PHONY: test
+test: deps ## Everything that has to hold: `make check`, all tests, simulated runs, killed servers
+	@scripts/test
+
+.PHONY: check
+check: deps fmt-check deny clippy architecture doc ## What a reviewer would ask for: format, lints, rules, licences, docs
+
+.PHONY: fmt-check
+fmt-check:
+	cargo fmt --all --check
+
+.PHONY: deny
+deny:
+	cargo deny --locked --log-level error check bans licenses sources
+
+.PHONY: clippy
+clippy:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: architecture
+architecture:
+	cargo test --locked --workspace --quiet --test architecture
+
+# Last: it reads what clippy left behind.
+.PHONY: doc
+doc:
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+.PHONY: sim
+sim: deps-build ## Simulated runs, a seed each. SEEDS=1000
+	@cargo build --quiet --locked --workspace --bin sim
+	@$(BIN)/sim --seeds $(SEEDS)
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: numbers
+numbers: ## Put new protobuf numbers on record
+	HUDHUD_RECORD_NUMBERS=1 cargo test --quiet --package hudhud-tools --test architecture protobuf
+
+.PHONY: audit
+audit: deps ## Known vulnerabilities in dependencies (needs the network)
+	cargo deny --locked check advisories
+
+.PHONY: record
+record: deps-build ## Record the session that the README shows
+	@scripts/deps record
+	@cargo build --locked $(PROGRAMS)
+	scripts/record-session $(BIN)
+
+##@ House-keeping
+
+.PHONY: deps
+deps: ## Install what is missing to build and test
+	@scripts/deps build check
+
+.PHONY: deps-build
+deps-build:
+	@scripts/deps build
+
+.PHONY: clean
+clean: ## Remove what was built. Data of servers and clients stays
+	cargo clean
+
+.PHONY: help
+help:
+	@awk 'BEGIN { FS = ":.*##" } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*##/ { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
