@@ -179,7 +179,8 @@ def storyboard(scenes, seconds):
             h_max = max(h_max, len(rows) * CELL_H + TITLE_H + PAD + CAPTION_H)
         w_max = max(w_max, x - PAD)
         text = f"{number + 1}/{len(scenes)}  {html.escape(caption)}"
-        label = f'<rect width="100%" height="{CAPTION_H - 8}" rx="6" fill="#2f6f4f"/><text x="{PAD}" y="18" fill="#fff">{text}</text>'
+        label = f'<rect width="100%" height="{CAPTION_H - 8}" rx="6" fill="#2f6f4f"/>'
+        label += f'<text x="{PAD}" y="18" fill="#fff">{text}</text>'
         frames.append(f'<g class="s" style="animation-delay:{number * seconds}s">{label}{"".join(body)}</g>')
     # Without animation the first scene shows.
     style = (
@@ -188,7 +189,8 @@ def storyboard(scenes, seconds):
         f"@keyframes k{{0%{{opacity:1}}{share:.3f}%{{opacity:0}}100%{{opacity:0}}}}"
         f".s{{opacity:0;animation:k {total}s step-end infinite}}.s:first-of-type{{opacity:1}}"
     )
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w_max:.0f} {h_max:.0f}" width="{w_max:.0f}">'
+    size = f'viewBox="0 0 {w_max:.0f} {h_max:.0f}" width="{w_max:.0f}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} xml:space="preserve">'
     return f"{head}<style>{style}</style>{''.join(frames)}</svg>\n"
 
 

@@ -71,6 +71,8 @@ pub(crate) enum Failure {
     WentBack,
     /// The message stays as refused.
     Refused(Outgoing),
+    /// The message stays as refused because the server failed it too often, and [`Failure::Stuck`].
+    GivenUp(Outgoing),
     /// The server waits for a message that this device will not repeat (its entry came although it failed, or it was given
     /// up), and takes nothing else of this conversation on this connection: another one is needed.
     Stuck,
@@ -157,15 +159,21 @@ impl Outbox {
                 continue;
             }
             queue.paused_until = None;
+            if queue.repeats() {
+                continue;
+            }
             let mut window = SENDS_PER_CONVERSATION_MAX.saturating_sub(queue.in_flight());
             for item in &mut queue.items {
-                let due = match item.outgoing.state {
+                let overdue = item.entry_due.is_some_and(|due| due <= now);
+                let send_now = match item.outgoing.state {
                     _ if item.flight.is_some() => false,
                     OutgoingState::Queued => true,
-                    OutgoingState::Accepted => item.entry_due.is_some_and(|due| due <= now),
+                    // Alone: a server that waits for just this one would take what comes behind it, but not what is
+                    // under way before it.
+                    OutgoingState::Accepted => overdue && window == SENDS_PER_CONVERSATION_MAX,
                     OutgoingState::Refused { .. } => false,
                 };
-                if !due {
+                if !send_now {
                     continue;
                 }
                 if window == 0 || in_flight >= SENDS_MAX {
@@ -175,6 +183,9 @@ impl Outbox {
                 item.flight = Some(Flight { request, due: now + ANSWER_TIMEOUT });
                 item.attempt = Attempt::Again;
                 (window, in_flight) = (window - 1, in_flight + 1);
+                if item.outgoing.state == OutgoingState::Accepted {
+                    break;
+                }
             }
         }
     }
@@ -219,7 +230,11 @@ impl Outbox {
             ErrorCode::Unavailable | ErrorCode::Full | ErrorCode::RateLimited | ErrorCode::Unauthenticated => true,
             ErrorCode::Internal | ErrorCode::Unspecified => {
                 item.internal_errors += 1;
-                item.internal_errors < INTERNAL_ERRORS_MAX
+                if item.internal_errors >= INTERNAL_ERRORS_MAX {
+                    item.refuse(error);
+                    return Failure::GivenUp(item.outgoing.clone());
+                }
+                true
             }
             _ => error.retry_after_ms > 0,
         };
@@ -244,6 +259,22 @@ impl Outbox {
         let item = self.queues.get_mut(&conversation)?.find(message)?;
         item.refuse(error);
         Some(item.outgoing.clone())
+    }
+
+    /// The messages before one whose entry is in the log, refused. A server never takes a message before one that it may
+    /// still take, so what is not in the log by then was refused, and word of it was lost. Sent again it might come in behind.
+    pub(crate) fn overtaken(&mut self, conversation: ConversationId, by: MessageId) -> Vec<Outgoing> {
+        let Some(queue) = self.queues.get_mut(&conversation) else { return Vec::new() };
+        let index = queue.items.iter().position(|item| item.outgoing.message == by).unwrap_or(0);
+        let before = queue.items.iter_mut().take(index);
+        let open = before.filter(|item| !matches!(item.outgoing.state, OutgoingState::Refused { .. }));
+        let error =
+            ProtocolError::new(ErrorCode::Forbidden, "the conversation did not take this message, but a later one");
+        open.map(|item| {
+            item.refuse(&error);
+            item.outgoing.clone()
+        })
+        .collect()
     }
 
     /// Its entry is in the log. True if it was here.
@@ -353,6 +384,12 @@ impl Queue {
 
     fn in_flight(&self) -> usize {
         self.items.iter().take_while(|item| !item.is_idle()).filter(|item| item.flight.is_some()).count()
+    }
+
+    /// A message that was accepted before is under way again.
+    fn repeats(&self) -> bool {
+        let under_way = self.items.iter().take_while(|item| !item.is_idle()).filter(|item| item.flight.is_some());
+        under_way.into_iter().any(|item| item.outgoing.state == OutgoingState::Accepted)
     }
 
     /// Every attempt without an answer is given up; after the wait they are made again, in order.

@@ -139,6 +139,27 @@ fn an_accepted_message_without_its_entry_goes_out_again() {
 }
 
 #[test]
+fn what_was_accepted_is_repeated_alone() {
+    let mut bench = Bench::new();
+    bench.compose("ab");
+    bench.sends();
+    bench.accept("ab");
+    bench.wait_ms(25_000);
+    bench.compose("c");
+    assert_eq!(bench.sends(), "c");
+    bench.wait_ms(5_000);
+    bench.compose("d");
+    assert_eq!(bench.sends(), "d", "while others are under way it waits");
+    bench.accept("cd");
+    bench.compose("e");
+    assert_eq!(bench.sends(), "A", "while it is under way others wait");
+    bench.accept("a");
+    assert_eq!(bench.sends(), "B");
+    bench.accept("b");
+    assert_eq!(bench.sends(), "e");
+}
+
+#[test]
 fn a_new_connection_sends_what_has_no_answer_and_waits_for_entries_of_the_rest() {
     let mut bench = Bench::new();
     bench.compose("abc");
@@ -190,7 +211,7 @@ fn internal_errors_refuse_a_message_in_the_end() {
         bench.wait_ms(60_000);
         bench.sends();
         let failure = bench.fail('a', bench.request, ProtocolError::new(ErrorCode::Internal, "a bug"));
-        assert_eq!(matches!(failure, Failure::Refused(_)), attempt == INTERNAL_ERRORS_MAX, "attempt {attempt}");
+        assert_eq!(matches!(failure, Failure::GivenUp(_)), attempt == INTERNAL_ERRORS_MAX, "attempt {attempt}");
     }
 }
 
@@ -203,4 +224,18 @@ fn a_refusal_after_acceptance_is_shown_and_an_entry_after_that_wins() {
     let lost = ProtocolError::new(ErrorCode::Forbidden, "removed meanwhile");
     assert!(bench.outbox.refused(CHAT, id('a'), &lost).is_some());
     assert!(bench.outbox.sequenced(CHAT, id('a')));
+}
+
+#[test]
+fn what_is_overtaken_was_refused_and_is_not_sent_again() {
+    let mut bench = Bench::new();
+    bench.compose("abc");
+    bench.sends();
+    bench.accept("abc");
+    let refused = bench.outbox.overtaken(CHAT, id('b'));
+    assert_eq!(refused.iter().map(|outgoing| outgoing.message).collect::<Vec<_>>(), [id('a')]);
+    assert!(bench.outbox.sequenced(CHAT, id('b')));
+    assert!(bench.outbox.overtaken(CHAT, id('c')).is_empty(), "each is told once");
+    bench.wait_ms(60_000);
+    assert_eq!(bench.sends(), "C", "only what may still come is asked for");
 }

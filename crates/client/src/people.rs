@@ -34,8 +34,8 @@ pub(crate) enum Question {
     Conversation(ConversationId),
     /// How far the others have received and read: pushes of that are lost while there is no connection.
     Receipts(ConversationId),
-    /// Somebody's names.
-    Person(AccountId),
+    /// Somebody's names, known through this conversation.
+    Person(AccountId, Option<ConversationId>),
 }
 
 /// The questions that wait and the ones that are asked, few at a time.
@@ -49,10 +49,11 @@ pub(crate) struct Questions {
 }
 
 impl Questions {
-    /// Asks when there is room. A question that is under way is asked again after its answer, which may be too old.
+    /// Asks when there is room. A question about a conversation that is under way is asked again after its answer, which may
+    /// be too old; names are not that urgent.
     pub(crate) fn want(&mut self, question: Question) {
-        let hopeless = matches!(question, Question::Person(account) if self.unknown.contains(&account));
-        if !hopeless {
+        let needless = |account| self.unknown.contains(&account) || self.asked.contains(&question);
+        if !matches!(question, Question::Person(account, _) if needless(account)) {
             self.wanted.insert(question);
         }
     }
@@ -77,7 +78,7 @@ impl Questions {
     /// It has no answer; asking again on this connection is useless.
     pub(crate) fn unanswerable(&mut self, question: Question) {
         self.asked.remove(&question);
-        if let Question::Person(account) = question {
+        if let Question::Person(account, _) = question {
             self.unknown.insert(account);
             self.wanted.remove(&question);
         }
@@ -110,18 +111,29 @@ mod tests {
     #[test]
     fn few_questions_at_a_time_and_each_once() {
         let mut questions = Questions::default();
-        let person = |n| Question::Person(AccountId::new([n; 16]));
+        let person = |n| Question::Person(AccountId::new([n; 16]), None);
         (0..6).chain(0..6).for_each(|n| questions.want(person(n)));
         let asked: Vec<_> = std::iter::from_fn(|| questions.next(Duration::ZERO)).collect();
         assert_eq!(asked.len(), QUESTIONS_MAX);
         questions.want(person(0));
         questions.answered(person(0));
-        assert_eq!(questions.next(Duration::ZERO), Some(person(0)), "its answer may have been too old");
         questions.unanswerable(person(1));
         questions.want(person(1));
         assert_eq!(questions.next(Duration::ZERO), Some(person(4)));
         questions.postpone(person(4), Duration::from_secs(5));
         assert_eq!(questions.next(Duration::from_secs(4)), None);
         assert_eq!(questions.next(Duration::from_secs(5)), Some(person(4)));
+    }
+
+    #[test]
+    fn a_conversation_that_changes_while_it_is_asked_about_is_asked_about_again() {
+        let mut questions = Questions::default();
+        let conversation = Question::Conversation(ConversationId::new([1; 16]));
+        questions.want(conversation);
+        assert_eq!(questions.next(Duration::ZERO), Some(conversation));
+        questions.want(conversation);
+        assert_eq!(questions.next(Duration::ZERO), None);
+        questions.answered(conversation);
+        assert_eq!(questions.next(Duration::ZERO), Some(conversation));
     }
 }

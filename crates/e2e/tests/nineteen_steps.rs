@@ -89,10 +89,10 @@ async fn the_nineteen_steps(encoding: Encoding) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_nineteen_steps_happen_in_order_in_protobuf() {
-    the_nineteen_steps(Encoding::Protobuf).await;
+    Box::pin(the_nineteen_steps(Encoding::Protobuf)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_nineteen_steps_happen_in_order_in_json() {
-    the_nineteen_steps(Encoding::Json).await;
+    Box::pin(the_nineteen_steps(Encoding::Json)).await;
 }

@@ -11,6 +11,7 @@ mod cache;
 pub mod conformance;
 mod error;
 mod gateways;
+pub mod layers;
 pub mod limits;
 pub mod memory;
 mod runtime;

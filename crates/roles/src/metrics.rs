@@ -1,6 +1,7 @@
 //! What is counted. One value per process, handed to the roles; nothing global.
 //!
-//! Names get the prefix `hudhud_`, counters the suffix `_total`. No label holds an id of a person, a device or a conversation.
+//! Names get the prefix `hudhud_`, counters the suffix `_total`. No label holds an id of a person, a device or a
+//! conversation.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -37,38 +38,66 @@ macro_rules! metrics {
 }
 
 metrics! {
-    commands: Family<CommandLabels, Counter> = Family::default(), "Commands that came in, over WebSockets and HTTP";
+    commands: Family<CommandLabels, Counter> = Family::default(),
+        "Commands that came in, over WebSockets and HTTP";
 
-    connections: Gauge = Gauge::default(), "WebSocket connections of this gateway, with a session or not";
-    sessions: Gauge = Gauge::default(), "Connections of this gateway that have a session";
-    hello_timeouts: Counter = Counter::default(), "Connections closed because they did not say in time who they are";
-    idle_timeouts: Counter = Counter::default(), "Connections closed because nothing was heard for two ping intervals";
-    replaced: Counter = Counter::default(), "Connections closed because their device connected again";
-    revoked: Counter = Counter::default(), "Connections closed because their token was revoked or expired";
-    malformed_frames: Counter = Counter::default(), "Frames that could not be read";
-    go_backs: Counter = Counter::default(), "Sends answered GO_BACK because an earlier one of their conversation failed";
-    lease_renewal_failures: Counter = Counter::default(), "Renewals of this gateway's lease that failed";
-    leases_lost: Counter = Counter::default(), "Times that this gateway closed all connections because its lease ended";
+    connections: Gauge = Gauge::default(),
+        "WebSocket connections of this gateway, with a session or not";
+    sessions: Gauge = Gauge::default(),
+        "Connections of this gateway that have a session";
+    hello_timeouts: Counter = Counter::default(),
+        "Connections closed because they did not say in time who they are";
+    idle_timeouts: Counter = Counter::default(),
+        "Connections closed because nothing was heard for two ping intervals";
+    replaced: Counter = Counter::default(),
+        "Connections closed because their device connected again";
+    revoked: Counter = Counter::default(),
+        "Connections closed because their token was revoked or expired";
+    malformed_frames: Counter = Counter::default(),
+        "Frames that could not be read";
+    go_backs: Counter = Counter::default(),
+        "Sends answered GO_BACK because an earlier one of their conversation failed";
+    lease_renewal_failures: Counter = Counter::default(),
+        "Renewals of this gateway's lease that failed";
+    leases_lost: Counter = Counter::default(),
+        "Times that this gateway closed all connections because its lease ended";
 
-    pushes_delivered: Counter = Counter::default(), "Pushes handed to a connection";
-    pushes_absent: Counter = Counter::default(), "Pushes for a connection that was not there (any more)";
-    pushes_lagging: Counter = Counter::default(), "Pushes dropped because a connection did not read fast enough";
-    pushes_failed: Counter = Counter::default(), "Calls of a gateway that failed or took too long";
+    pushes_delivered: Counter = Counter::default(),
+        "Pushes handed to a connection";
+    pushes_absent: Counter = Counter::default(),
+        "Pushes for a connection that was not there (any more)";
+    pushes_lagging: Counter = Counter::default(),
+        "Pushes dropped because a connection did not read fast enough";
+    pushes_failed: Counter = Counter::default(),
+        "Calls of a gateway that failed or took too long";
 
-    session_cache_hits: Counter = Counter::default(), "Accounts whose sessions the cache held";
-    session_cache_misses: Counter = Counter::default(), "Accounts whose sessions were read from the database";
-    session_cache_stale_hits: Counter = Counter::default(), "Sessions that a look-up found and their gateway did not have";
-    session_cache_evictions: Counter = Counter::default(), "Entries that the cache dropped at its memory bound, as the cache says";
-    session_cache_entries: Gauge = Gauge::default(), "Entries in the cache, as the cache says";
-    session_rows_removed: Counter = Counter::default(), "Session rows deleted because their gateway's incarnation is dead or did not have them";
+    session_cache_hits: Counter = Counter::default(),
+        "Accounts whose sessions the cache held";
+    session_cache_misses: Counter = Counter::default(),
+        "Accounts whose sessions were read from the database";
+    session_cache_stale_hits: Counter = Counter::default(),
+        "Sessions that a look-up found and their gateway did not have";
+    session_cache_evictions: Counter = Counter::default(),
+        "Entries that the cache dropped at its memory bound, as the cache says";
+    session_cache_entries: Gauge = Gauge::default(),
+        "Entries in the cache, as the cache says";
+    session_rows_removed: Counter = Counter::default(),
+        "Session rows deleted because their gateway's incarnation is dead or did not have them";
 
-    accepted: Counter = Counter::default(), "Messages accepted: durable in the database and on the bus";
-    sequenced: Counter = Counter::default(), "Entries that got a sequence number and stand in a timeline";
-    duplicates: Counter = Counter::default(), "Submits that had their sequence number already";
-    refused: Counter = Counter::default(), "Submits that sequencing refused";
-    receipts: Counter = Counter::default(), "Watermarks that moved";
-    ready_queue: Counter = Counter::default(), "Entries for which no device of a recipient was connected, counted per recipient";
-    dispatch_batch: Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 11)), "Records that a dispatcher applied together";
+    accepted: Counter = Counter::default(),
+        "Messages accepted: durable in the database and on the bus";
+    sequenced: Counter = Counter::default(),
+        "Entries that got a sequence number and stand in a timeline";
+    duplicates: Counter = Counter::default(),
+        "Submits that had their sequence number already";
+    refused: Counter = Counter::default(),
+        "Submits that sequencing refused";
+    receipts: Counter = Counter::default(),
+        "Watermarks that moved";
+    ready_queue: Counter = Counter::default(),
+        "Entries for which no device of a recipient was connected, counted per recipient";
+    dispatch_batch: Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 11)),
+        "Records that a dispatcher applied together";
 }
 
 impl Metrics {

@@ -299,9 +299,8 @@ pub fn delete(key: Key, version: u64) -> Write {
 
 /// The message in a row's value.
 pub fn read<M: Message>(row: &Row) -> hudhud_ports::Result<M> {
-    M::decode_from_slice(&row.value).map_err(|error| {
-        hudhud_ports::Error::new(hudhud_ports::ErrorKind::Corrupt, "tables", "decode").because(error)
-    })
+    M::decode_from_slice(&row.value)
+        .map_err(|error| hudhud_ports::Error::new(hudhud_ports::ErrorKind::Corrupt, "tables", "decode").because(error))
 }
 
 fn single(table: &'static Table, partition: &[u8], sort: &'static str) -> Key {

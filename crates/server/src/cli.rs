@@ -21,7 +21,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run the server (what happens without a subcommand).
-    Serve(Options),
+    Serve(Box<Options>),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command.unwrap_or(Command::Serve(cli.options)) {
+    let done = match cli.command.unwrap_or(Command::Serve(Box::new(cli.options))) {
         Command::Serve(options) => serve(&options),
         Command::Config(ConfigCommand::Default) => {
             say(DEFAULT_FILE.trim_end());

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::engines;
 use crate::exit::Failure;
 use crate::fatal::{self, Alarm};
-use crate::http::{self, Http, HttpMetrics, Readiness};
+use crate::http::{self, Http, HttpMetrics, Origins, Readiness};
 use crate::listen::Listen;
 use crate::openapi;
 use hudhud_engines::Engines;
@@ -64,6 +64,9 @@ pub async fn open_engines(config: &Config) -> Result<Engines, Failure> {
 pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failure> {
     config.check()?;
     let settings = Arc::new(config.settings()?);
+    // Before anything runs: nothing has to be stopped where the address is taken. Who connects already waits.
+    let listener = bind(config.listen).await?;
+    let address = listener.local_addr().map_err(|source| Failure::Listen { address: config.listen, source })?;
     let alarm = Alarm::default();
     let runtime = hudhud_engines::runtime();
     let (metrics, mut registry) = Metrics::new();
@@ -92,9 +95,8 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let dispatching = tokio::spawn(dispatch(dispatcher.clone(), alarm.clone(), readiness.clone()));
     let first_invite = api::first_invite(&services).await.map_err(unopened)?.map(|invite| invite.code);
 
-    let listener = bind(config.listen).await?;
-    let address = listener.local_addr().map_err(|source| Failure::Listen { address: config.listen, source })?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let schema = openapi::Schema::load();
     let http = Arc::new(Http {
         api,
         gateway: gateway.clone(),
@@ -102,8 +104,9 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         readiness: readiness.clone(),
         registry: config.metrics.then_some(registry),
         metrics: http_metrics.clone(),
-        openapi: openapi::document(&openapi::Schema::load()).to_string().into(),
-        allowed_origins: config.allowed_origins,
+        openapi: openapi::document(&schema).to_string().into(),
+        schema,
+        origins: Origins::new(&config.allowed_origins),
         trusted_proxies: config.trusted_proxies,
         body_timeout: Duration::from_millis(config.limits.body_timeout_ms),
         sockets: tasks.clone(),

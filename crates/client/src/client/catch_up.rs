@@ -104,11 +104,11 @@ impl Client {
             // From the first visible entry on; or from the head back, to wherever the page ended.
             conversation.row_mut().complete |= start == FetchStart::Cursor || !page.more;
         }
-        match (held == before, page.more) {
+        if held == before {
             // The inbox tells of a head that this account may not see.
-            (true, _) => conversation.settle(conversation.row().head),
-            (false, true) => self.sync.behind(id),
-            (false, false) => {}
+            conversation.settle(conversation.row().head);
+        } else if page.more {
+            conversation.raise_head(Seq(page.head_seq), 0);
         }
         self.take_early_entries(id, step);
         step.touched.insert(id);
@@ -118,7 +118,13 @@ impl Client {
         let Ok(entry) = Entry::from_wire(wire) else { return };
         let id = entry.conversation;
         match self.conversation(id).land(&entry) {
-            Landing::Old => {}
+            // A resend is answered so. Where only the newest entries were fetched, this one may be held by nobody here.
+            Landing::Old => {
+                if Some(entry.sender) == self.me() && self.outbox.sequenced(id, entry.message) {
+                    step.change(Change::RemoveOutgoing(entry.message));
+                    step.event(Event::OutgoingGone { conversation: id, message: entry.message });
+                }
+            }
             Landing::Next => {
                 self.take_entry(entry, step);
                 self.take_early_entries(id, step);
@@ -143,8 +149,17 @@ impl Client {
     /// Stores the entry behind the cursor, and tells of it unless it is a message that was told before.
     fn take_entry(&mut self, entry: Entry, step: &mut Step) {
         let (id, me) = (entry.conversation, self.me());
-        if Some(entry.sender) == me && self.outbox.sequenced(id, entry.message) {
-            step.change(Change::RemoveOutgoing(entry.message));
+        if Some(entry.sender) == me {
+            // Where only the newest entries were fetched, one that is missing may be further back.
+            let is_whole = self.conversations.get(&id).is_some_and(|conversation| conversation.row().complete);
+            let overtaken = if is_whole { self.outbox.overtaken(id, entry.message) } else { Vec::new() };
+            for refused in overtaken {
+                step.change(Change::PutOutgoing(refused.clone()));
+                step.event(Event::Outgoing(refused));
+            }
+            if self.outbox.sequenced(id, entry.message) {
+                step.change(Change::RemoveOutgoing(entry.message));
+            }
         }
         step.touched.insert(id);
         if self.conversation(id).append(entry.clone(), me) {
@@ -162,7 +177,7 @@ impl Client {
 
     /// Asks for the names that an entry brings up, and after a change of the members for what the group is now.
     fn meet_all(&mut self, entry: &Entry) {
-        self.meet(entry.sender);
+        self.meet(entry.sender, Some(entry.conversation));
         let Body::Event(what) = &entry.body else { return };
         let members = match what {
             What::Created(created) => &created.members[..],
@@ -173,7 +188,7 @@ impl Client {
             What::Updated(_) => return,
         };
         for account in members.iter().filter_map(|member| AccountId::from_slice(member).ok()) {
-            self.meet(account);
+            self.meet(account, Some(entry.conversation));
         }
         self.questions.want(Question::Conversation(entry.conversation));
     }

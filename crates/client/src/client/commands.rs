@@ -106,7 +106,7 @@ impl Client {
                     (row.kind, row.peer) = (v1::ConversationKind::Direct, Some(account));
                     step.touched.insert(id);
                 }
-                self.meet(account);
+                self.meet(account, None);
                 id
             }
         };
@@ -217,7 +217,10 @@ impl Client {
                     client_frame::Command::from(v1::GetConversation { conversation: id.to_bytes() })
                 }
                 Question::Receipts(id) => v1::ListReceipts { conversation: id.to_bytes() }.into(),
-                Question::Person(account) => v1::GetProfile { account: account.to_bytes() }.into(),
+                Question::Person(account, shared) => {
+                    let conversation = shared.map(ConversationId::to_bytes).unwrap_or_default();
+                    v1::GetProfile { account: account.to_bytes(), conversation }.into()
+                }
             };
             self.request(Purpose::Question(question), command, step);
         }

@@ -49,7 +49,7 @@ impl Client {
                     (ConversationId::from_slice(&notice.conversation), AccountId::from_slice(&notice.account))
                     && self.signals.types(conversation, account, notice.typing, now)
                 {
-                    self.meet(account);
+                    self.meet(account, Some(conversation));
                     step.event(Event::Typing { conversation, account, typing: notice.typing });
                 }
             }
@@ -79,7 +79,8 @@ impl Client {
 
     /// Pushes of entries are lost, and perhaps receipts with them.
     fn pushes_missed(&mut self, now: Duration) {
-        self.ask_receipts = Some((now, RECEIPTS_ASKED_AGAIN_MAX));
+        // What is due already, after a connection, asks of more conversations.
+        self.ask_receipts = self.ask_receipts.filter(|(at, _)| *at <= now).or(Some((now, RECEIPTS_ASKED_AGAIN_MAX)));
         self.sync.want_changes(now);
     }
 
@@ -144,20 +145,19 @@ impl Client {
             Purpose::Send { conversation, message } => {
                 let Some(request) = request else { return };
                 let failure = self.outbox.failed(conversation, message, request, &error, now, &mut self.entropy);
-                match failure {
-                    Failure::Stale | Failure::WentBack => {}
-                    Failure::Refused(outgoing) => {
-                        step.change(Change::PutOutgoing(outgoing.clone()));
-                        step.event(Event::Outgoing(outgoing));
-                    }
-                    Failure::Stuck => {
-                        step.outputs.push(Output::Disconnect);
-                        self.lost(None, step);
-                    }
+                let stuck = matches!(failure, Failure::Stuck | Failure::GivenUp(_));
+                if let Failure::Refused(outgoing) | Failure::GivenUp(outgoing) = failure {
+                    step.change(Change::PutOutgoing(outgoing.clone()));
+                    step.event(Event::Outgoing(outgoing));
+                }
+                if stuck {
+                    step.outputs.push(Output::Disconnect);
+                    self.lost(None, step);
                 }
             }
             Purpose::Receipt { conversation, kind, .. } if passes => self.receipts.postpone(conversation, kind, again),
-            Purpose::Receipt { conversation, kind, seq } => self.told(conversation, kind, seq, step),
+            // The server knows no such conversation now: it is told again with the next entry or connection.
+            Purpose::Receipt { conversation, kind, seq } => self.receipts.answered(conversation, kind, seq, now),
             Purpose::Question(question) if passes => self.questions.postpone(question, again),
             Purpose::Question(question) => self.questions.unanswerable(question),
             Purpose::Authenticate { tag } | Purpose::Person { tag } | Purpose::LogOut { tag } => {
@@ -277,10 +277,10 @@ impl Client {
         }
     }
 
-    /// Asks for the names of somebody who is not known.
-    pub(super) fn meet(&mut self, account: AccountId) {
+    /// Asks for the names of somebody who is not known, met in this conversation.
+    pub(super) fn meet(&mut self, account: AccountId, shared: Option<ConversationId>) {
         if !self.people.contains_key(&account) {
-            self.questions.want(Question::Person(account));
+            self.questions.want(Question::Person(account, shared));
         }
     }
 }

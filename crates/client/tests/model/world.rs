@@ -74,7 +74,7 @@ impl World {
             world.devices.push(Device {
                 account,
                 device,
-                client: client(&mut storage, n as u8),
+                client: client(&mut storage, n as u8 * 50),
                 storage,
                 line: Line::Down,
                 timer: None,
@@ -270,10 +270,13 @@ impl World {
         let row = device.storage.conversations().find(|row| row.id == id);
         assert_eq!(row.map_or(0, |row| row.cursor.0), head, "the cursor is at the head");
         assert_eq!(self.server.stored(id, device.device), head, "the server knows what is stored");
-        if let Some(row) = row.filter(|row| row.last_own > Seq::ZERO) {
+        if let Some(row) = row {
+            // Ticks are about one's own messages: beyond the last of them nobody asks.
+            let seen = |seq: u64| seq.min(row.last_own.0);
             let (received, read) = (row.others_received.0, row.others_read.0);
-            assert_eq!(received, self.server.others(id, device.account, false).max(read), "two ticks");
-            assert_eq!(read, self.server.others(id, device.account, true), "coloured ticks");
+            let [all_received, all_read] = [false, true].map(|read| self.server.others(id, device.account, read));
+            assert_eq!(seen(received), seen(all_received.max(all_read)), "two ticks");
+            assert_eq!(seen(read), seen(all_read), "coloured ticks");
         }
     }
 }

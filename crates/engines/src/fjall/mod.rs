@@ -4,11 +4,12 @@
 //! memory tables (twenty tables, twenty times their memory) and gain nothing: the table's name leads the key, so that a
 //! partition is one ordered range all the same, and a new table costs nothing.
 //!
-//! All writes go through one thread ([`writer`]), which takes whatever waits, checks versions, and writes it as one batch:
+//! All writes go through one thread (`writer`), which takes whatever waits, checks versions, and writes it as one batch:
 //! no locks, atomic for free, one fsync for all who flush. Reads run on the caller's thread: from the block cache they are
 //! shorter than a hand-over to another thread (29-34 µs for the last 50 entries of a conversation).
 
 mod expiry;
+mod journal;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -83,15 +84,13 @@ impl Store {
     pub fn open(path: &Path, options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let failed = |error| open_error(path, error);
         std::fs::create_dir_all(path).map_err(|error| failed(fjall::Error::Io(error)))?;
-        let filter_clock = clock.clone();
-        let database = Database::builder(path)
-            .cache_size(options.block_cache_bytes_max)
-            .max_journaling_size(options.journals_bytes_max)
-            .with_compaction_filter_factories(Arc::new(move |_| {
-                Some(Arc::new(expiry::DropExpired::new(filter_clock.clone())))
-            }))
-            .open()
-            .map_err(failed)?;
+        let database = match open_database(path, &options, &clock) {
+            Err(fjall::Error::JournalRecovery(_)) if journal::cut_torn_tail(path)? => {
+                open_database(path, &options, &clock)
+            }
+            outcome => outcome,
+        };
+        let database = database.map_err(failed)?;
         let keyspace_options = || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes_max);
         let keyspace = |name: &str| database.keyspace(name, keyspace_options).map_err(failed);
         let (messages, directory) = (keyspace("messages")?, keyspace("directory")?);
@@ -154,6 +153,17 @@ impl Shared {
             None => Error::new(ErrorKind::Unavailable, ENGINE, op).because("it was closed"),
         }
     }
+}
+
+fn open_database(path: &Path, options: &StoreOptions, clock: &Arc<dyn Clock>) -> fjall::Result<Database> {
+    let clock = clock.clone();
+    Database::builder(path)
+        .cache_size(options.block_cache_bytes_max)
+        .max_journaling_size(options.journals_bytes_max)
+        // Large values are encrypted.
+        .journal_compression(fjall::CompressionType::None)
+        .with_compaction_filter_factories(Arc::new(move |_| Some(Arc::new(expiry::DropExpired::new(clock.clone())))))
+        .open()
 }
 
 fn open_error(path: &Path, error: fjall::Error) -> Error {

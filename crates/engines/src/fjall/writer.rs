@@ -1,5 +1,6 @@
 //! The one thread that writes: takes every call that waits, applies them in order as one batch, and answers.
 
+use super::journal::SYNCED_MARK;
 use super::row::{self, Cell};
 use super::{ENGINE, Shared};
 use fjall::PersistMode;
@@ -21,6 +22,15 @@ pub(super) enum Call {
 /// Rows that change, by table and key.
 type Changes = BTreeMap<(&'static Table, Vec<u8>), Cell>;
 
+/// What the journal's end is like.
+#[derive(Default)]
+struct Journal {
+    /// Something was written since the last sync.
+    is_unsynced: bool,
+    /// Nothing was written since the last sync, so the next batch is to say that there was one.
+    is_just_synced: bool,
+}
+
 /// What is answered, and when.
 enum Answer {
     Written(oneshot::Sender<Result<()>>),
@@ -31,7 +41,7 @@ enum Answer {
 
 /// Runs until it is told to close, every [`super::Store`] is dropped, or nothing can be promised any more.
 pub(super) fn run(shared: &Shared, mut calls: mpsc::Receiver<Call>) {
-    let mut unsynced = false;
+    let mut journal = Journal::default();
     while let Some(first) = calls.blocking_recv() {
         let mut group = Group::new(shared);
         let mut next = Some(first);
@@ -46,7 +56,7 @@ pub(super) fn run(shared: &Shared, mut calls: mpsc::Receiver<Call>) {
             }
             next = if group.writes < GROUP_WRITES_MAX { calls.try_recv().ok() } else { None };
         }
-        if group.finish(&mut unsynced).is_err() {
+        if group.finish(&mut journal).is_err() {
             // Whoever still waits is told by the channel's end, and why by `Shared::failed`.
             return;
         }
@@ -148,7 +158,7 @@ impl<'a> Group<'a> {
     }
 
     /// Writes the group and answers its calls: first those that need not wait for an fsync.
-    fn finish(self, unsynced: &mut bool) -> Result<(), ()> {
+    fn finish(self, journal: &mut Journal) -> Result<(), ()> {
         let Self { shared, changes, answers, .. } = self;
         let fail = |error: fjall::Error| {
             tracing::error!(%error, path = %shared.path.display(), "the store can't write any more");
@@ -156,7 +166,12 @@ impl<'a> Group<'a> {
             shared.failed.set(error.to_string()).ok();
         };
         let mut batch = shared.database.batch().durability(Some(PersistMode::Buffer));
-        *unsynced |= !changes.is_empty();
+        if !changes.is_empty() {
+            journal.is_unsynced = true;
+            if std::mem::take(&mut journal.is_just_synced) {
+                batch.insert(&shared.messages, SYNCED_MARK, b"");
+            }
+        }
         for ((table, key), cell) in changes {
             batch.insert(shared.keyspace(table), key, cell.encode());
         }
@@ -171,9 +186,9 @@ impl<'a> Group<'a> {
         if waiting.is_empty() {
             return Ok(());
         }
-        if *unsynced {
+        if journal.is_unsynced {
             shared.database.persist(PersistMode::SyncData).map_err(fail)?;
-            *unsynced = false;
+            *journal = Journal { is_unsynced: false, is_just_synced: true };
         }
         for one in waiting {
             match one {

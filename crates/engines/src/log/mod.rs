@@ -3,14 +3,14 @@
 //! One log rather than one per shard, so that whatever is appended at the same time shares one fsync. A position's
 //! offset counts the records of the log.
 //!
-//! - [`frame`]: how a record is stored, and what tells a torn tail from corruption.
-//! - [`segment`]: the files that the log consists of, allocated before they are written.
-//! - [`writer`]: the one thread that appends, in groups.
-//! - [`index`]: where the records that are not committed are; bounded by the backlog limit.
-//! - [`consumer`]: members and their shards; a consumer that lags reads from disk.
-//! - [`commits`]: how far each shard is applied, written down now and then; drops segments that nobody needs.
-//! - [`recovery`]: from files to an index, after whatever happened.
-//! - [`meta`]: what was decided when the log was born, and that only one process has it open.
+//! - `frame`: how a record is stored, and what tells a torn tail from corruption.
+//! - `segment`: the files that the log consists of, allocated before they are written.
+//! - `writer`: the one thread that appends, in groups.
+//! - `index`: where the records that are not committed are; bounded by the backlog limit.
+//! - `consumer`: members and their shards; a consumer that lags reads from disk.
+//! - `commits`: how far each shard is applied, written down now and then; drops segments that nobody needs.
+//! - `recovery`: from files to an index, after whatever happened.
+//! - `meta`: what was decided when the log was born, and that only one process has it open.
 
 mod commits;
 mod consumer;

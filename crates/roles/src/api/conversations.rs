@@ -15,7 +15,11 @@ use hudhud_proto::{AccountId, ConversationId, Message, ProtocolError};
 
 pub(super) async fn open_direct(api: &Api, caller: &Caller, open: OpenDirect) -> Result<Conversation, ProtocolError> {
     let peer = match open.with {
-        Some(With::Account(account)) => AccountId::from_slice(&account)?,
+        Some(With::Account(account)) => {
+            let account = AccountId::from_slice(&account)?;
+            profiles::meet(api, caller, account).await?;
+            account
+        }
         Some(With::Handle(handle)) => {
             let profile = profiles::look_up(api, caller, hudhud_proto::v1::LookUp { handle }).await?;
             AccountId::from_slice(&profile.account)?

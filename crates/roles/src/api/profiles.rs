@@ -29,7 +29,14 @@ pub(super) async fn look_up(api: &Api, caller: &Caller, m: LookUp) -> Result<Pro
 /// An account that the caller knows, or the caller itself.
 pub(super) async fn get(api: &Api, caller: &Caller, m: GetProfile) -> Result<Profile, ProtocolError> {
     let id = AccountId::from_slice(&m.account)?;
-    let account = match knows(api, caller.account, id).await? {
+    let shares = match m.conversation.as_ref() {
+        [] => false,
+        conversation => {
+            let view = api.memberships.current(caller, ConversationId::from_slice(conversation)?).await?;
+            view.members.contains_key(&id)
+        }
+    };
+    let account = match shares || knows(api, caller.account, id).await? {
         true => accounts::load(api, id).await?,
         false => None,
     };
@@ -99,7 +106,7 @@ mod tests {
     }
 
     async fn profile_of(fixture: &Fixture, caller: &Caller, account: AccountId) -> Result<Profile, ProtocolError> {
-        get(&fixture.api, caller, GetProfile { account: account.to_bytes() }).await
+        get(&fixture.api, caller, GetProfile { account: account.to_bytes(), ..Default::default() }).await
     }
 
     async fn block(fixture: &Fixture, caller: &Caller, account: AccountId) -> Result<(), ProtocolError> {

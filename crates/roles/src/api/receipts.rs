@@ -6,7 +6,7 @@ use crate::conversation::{ROWS_MAX, Receipts};
 use crate::tables;
 use hudhud_ports::Scan;
 use hudhud_proto::v1::{
-    ListReceipts, MemberReceipt, Read, ReceiptKind, ReceiptList, Received, Record, WatermarkMoved, record,
+    ErrorCode, ListReceipts, MemberReceipt, Read, ReceiptKind, ReceiptList, Received, Record, WatermarkMoved, record,
 };
 use hudhud_proto::{ConversationId, Message, ProtocolError, Seq};
 
@@ -28,13 +28,21 @@ async fn moved(
     kind: ReceiptKind,
     seq: Seq,
 ) -> Result<(), ProtocolError> {
-    let mut view = api.memberships.view(caller, conversation).await?;
+    if seq == Seq::ZERO {
+        return Err(ProtocolError::invalid("seq must be that of an entry, from 1"));
+    }
+    let mut view = match api.memberships.view(caller, conversation).await {
+        // Who was a member has read up to its leaving: its own devices are told.
+        Err(error) if error.code == ErrorCode::NotFound => api.memberships.current(caller, conversation).await?,
+        view => view?,
+    };
     if seq > view.head_seq() {
         view = api.memberships.fresh(conversation).await?;
     }
-    let seq = seq.min(view.head_seq());
-    if seq == Seq::ZERO {
-        return Err(ProtocolError::invalid("seq must be that of an entry, from 1"));
+    if seq > view.head_seq() {
+        // After a loss of power the log is made again from the bus: a device may be ahead of it for a moment.
+        let message = "there is no entry with this seq yet: say it again";
+        return Err(ProtocolError::retry(ErrorCode::Unavailable, message, 1_000));
     }
     let own_devices_only = kind == ReceiptKind::Read && !privacy::shares_read_receipts(api, caller.account).await?;
     let moved_us = api.services.now_us();
@@ -43,7 +51,6 @@ async fn moved(
     // Flow 09: the database knows that the entries were received.
     // Flow 15: or, by the same line, that they were read.
     api.services.messages.write(watermark.into_iter().collect()).await.map_err(errors::from_port)?;
-    api.services.directory.write(own.into_iter().collect()).await.map_err(errors::from_port)?;
 
     let record = Record {
         conversation: conversation.to_bytes(),
@@ -55,6 +62,8 @@ async fn moved(
     // Flow 10: the receipt is on the bus, and the device need not say it again.
     // Flow 16: likewise for read.
     send::append(api, conversation, vec![record.encode_to_bytes()]).await?;
+    // Behind the append: a device that finds the mark in the inbox takes it for told, and does not tell it again.
+    api.services.directory.write(own.into_iter().collect()).await.map_err(errors::from_port)?;
     api.services.metrics.receipts.inc();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Sending: verify, store, append; then the message is safe and the sender gets its first tick.
 
-use super::{Api, Caller, errors, membership};
+use super::{Api, Caller, errors, membership, profiles};
 use crate::conversation::{Conversation, policy};
 use crate::tables;
 use bytes::Bytes;
@@ -9,8 +9,10 @@ use hudhud_proto::limits::{CONTENT_TYPE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use hudhud_proto::v1::{Accepted, AcceptedRow, Content, ErrorCode, Record, Send, Submit, record, submit};
 use hudhud_proto::{AccountId, ConversationId, Message, MessageId, ProtocolError, Shard};
 
-/// How far a message id's time may be from the server's, in milliseconds: it places the row that makes repeats harmless.
-const MESSAGE_ID_SKEW_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
+/// How old a message may be when it is sent first, in milliseconds: its device was offline.
+const MESSAGE_AGE_MS_MAX: u64 = 90 * 24 * 3_600 * 1_000;
+/// How far ahead of the server's clock a message id may be, in milliseconds.
+const MESSAGE_AHEAD_MS_MAX: u64 = 24 * 3_600 * 1_000;
 
 /// Where a message goes.
 struct Destination {
@@ -128,7 +130,11 @@ async fn verify_batch(api: &Api, caller: &Caller, sends: &[Send]) -> Result<Dest
     let first = sends.first().ok_or_else(|| ProtocolError::invalid("there is no message"))?;
     api.limiter.sends(caller, sends.len() as u32)?;
     let destination = match (first.conversation.as_ref(), first.direct_with.as_ref()) {
-        ([], peer) => direct(caller, AccountId::from_slice(peer)?),
+        ([], peer) => {
+            let peer = AccountId::from_slice(peer)?;
+            profiles::meet(api, caller, peer).await?;
+            direct(caller, peer)
+        }
         (conversation, []) => existing(api, caller, ConversationId::from_slice(conversation)?).await?,
         _ => return Err(ProtocolError::invalid("give either `conversation` or `direct_with`, not both")),
     };
@@ -215,9 +221,9 @@ pub(super) fn verify_message_id(api: &Api, bytes: &[u8]) -> Result<MessageId, Pr
         .unix_ms()
         .ok_or_else(|| ProtocolError::invalid("message_id must be a UUIDv7 (RFC 9562), as 16 bytes"))?;
     let now_ms = api.services.now_us() / 1_000;
-    match made_ms.abs_diff(now_ms) > MESSAGE_ID_SKEW_MS_MAX {
+    match made_ms > now_ms + MESSAGE_AHEAD_MS_MAX || made_ms + MESSAGE_AGE_MS_MAX < now_ms {
         true => Err(ProtocolError::invalid(
-            "the time in message_id is more than 7 days off: correct the clock by Welcome.server_time_us",
+            "message_id is more than 90 days old or a day ahead: correct the clock by Welcome.server_time_us",
         )),
         false => Ok(message),
     }

@@ -12,8 +12,8 @@ use hudhud_proto::{AccountId, ConversationId, ProtocolError};
 /// Members of a group above which nobody is told who types: it would be noise, and a push to everybody per key stroke.
 const TYPING_MEMBERS_MAX: usize = 256;
 
-/// Tells the other members that the caller types. In a group with more than [`TYPING_MEMBERS_MAX`] members, and in a direct
-/// chat where either blocks the other, nobody is told; the answer is the same.
+/// Tells the other members that the caller types. In a group with more than [`TYPING_MEMBERS_MAX`] members, and in a
+/// direct chat where either blocks the other, nobody is told; the answer is the same.
 pub(super) async fn typing(api: &Api, caller: &Caller, typing: Typing) -> Result<(), ProtocolError> {
     let conversation = ConversationId::from_slice(&typing.conversation)?;
     let view = api.memberships.view(caller, conversation).await?;
@@ -59,8 +59,8 @@ pub(super) async fn watch_presence(
 }
 
 impl Api {
-    /// Registers whether a person looks at the caller's device, which must be connected, and tells who watches. Answers with the
-    /// session as it is registered now. Called by the gateway, which owns the session.
+    /// Registers whether a person looks at the caller's device, which must be connected, and tells who watches. Answers
+    /// with the session as it is registered now. Called by the gateway, which owns the session.
     pub(crate) async fn set_active(&self, caller: &Caller, active: bool) -> Result<Session, ProtocolError> {
         self.services.metrics.command("setActive");
         self.limiter.command(caller)?;

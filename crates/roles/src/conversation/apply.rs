@@ -9,14 +9,19 @@ use hudhud_proto::v1::{
     ConversationKind, Entry, ErrorCode, Event, HeadRow, MemberRow, Role, SequencedRow, Span, Switch, entry,
     event::What, submit,
 };
-use hudhud_proto::{AccountId, ConversationId, Position, ProtocolError, Seq};
+use hudhud_proto::{AccountId, ConversationId, MessageId, Position, ProtocolError, Seq};
 
-/// What is stored of a message id that got a seq before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// How far the clocks of two apis may be apart, in microseconds. Too much costs a look-up per device that begins to write in a
+/// conversation that was busy within this time; too little shows a message twice.
+const CLOCK_SKEW_US_MAX: u64 = 3_600 * 1_000_000;
+
+/// What was decided of a message id. It is decided once: who was refused, and asks again under the same id when it could be
+/// allowed, would overtake what its device has sent since.
+#[derive(Clone, PartialEq, Debug)]
 pub struct Known {
-    /// Its seq.
-    pub seq: Seq,
-    /// Of the record that got it.
+    /// Its seq, or why it gets none.
+    pub decision: Result<Seq, ProtocolError>,
+    /// Of the record that it was decided at.
     pub position: Position,
     /// Of its body.
     pub body_hash: [u8; 16],
@@ -24,14 +29,33 @@ pub struct Known {
 
 impl Known {
     /// As it is stored.
-    pub fn to_row(self) -> SequencedRow {
-        SequencedRow { seq: self.seq.0, position: self.position.as_u64(), body_hash: self.body_hash.to_vec().into() }
+    pub fn to_row(&self) -> SequencedRow {
+        let seq = self.decision.as_ref().map_or(0, |seq| seq.0);
+        let refused = self.decision.as_ref().err().map(ProtocolError::to_wire);
+        SequencedRow {
+            seq,
+            position: self.position.as_u64(),
+            body_hash: self.body_hash.to_vec().into(),
+            refused: refused.into(),
+        }
     }
 
     /// As it was stored; a hash of another length matches no body.
     pub fn from_row(row: &SequencedRow) -> Self {
         let body_hash = row.body_hash.as_ref().try_into().unwrap_or_default();
-        Self { seq: Seq(row.seq), position: Position::from_u64(row.position), body_hash }
+        let decision = match row.refused.as_option() {
+            Some(error) => {
+                let code = error.code.as_known().unwrap_or(ErrorCode::Forbidden);
+                Err(ProtocolError::new(code, error.message.clone()))
+            }
+            None => Ok(Seq(row.seq)),
+        };
+        Self { decision, position: Position::from_u64(row.position), body_hash }
+    }
+
+    /// The write that keeps it.
+    fn write(&self, conversation: ConversationId, message: MessageId) -> Write {
+        tables::put(tables::sequenced(conversation, message), &self.to_row(), self.position.as_u64())
     }
 }
 
@@ -57,43 +81,53 @@ pub enum Outcome {
     Again(Seq),
     /// An earlier record made this entry: the sender is told of it.
     Duplicate(Seq),
-    /// It can't be an entry: the sender is told why.
-    Refused(ProtocolError),
+    /// It can't be an entry: the sender is told why. That is written down, unless it was before.
+    Refused(ProtocolError, Option<(Known, Write)>),
     /// It was decided before, and nothing is left to do.
     Settled,
 }
 
 impl Conversation {
     /// Whether [`apply`](Self::apply) must be told what is known of the message id: the record may be a repetition. It is one
-    /// if it says so, if the head is past it (a replay), or if it was accepted no later than an entry that is here already
-    /// (an append that was given up, and landed late).
-    pub fn needs_known(&self, submission: &Submission, position: Position) -> bool {
-        let time_us = self.head.as_ref().map_or(0, |head| head.time_us);
-        submission.resend || position <= self.head_position() || submission.accepted_us <= time_us
+    /// if it says so, if the head is past it (a replay), or if it is an append that was given up and landed late: then an entry
+    /// is here that was accepted later, as far as the clocks of two apis agree, and `last`, the greatest message id that the
+    /// device has in this log (`None`: not known), is not below its own.
+    pub fn needs_known(&self, submission: &Submission, position: Position, last: Option<MessageId>) -> bool {
+        let late = || {
+            let time_us = self.head.as_ref().map_or(0, |head| head.time_us.saturating_add(CLOCK_SKEW_US_MAX));
+            submission.accepted_us <= time_us && last.is_none_or(|last| submission.message <= last)
+        };
+        submission.resend || position <= self.head_position() || late()
     }
 
     /// Applies a submission. `known` is what `accepted` holds of its id, where [`needs_known`](Self::needs_known).
     pub fn apply(&mut self, submission: &Submission, position: Position, known: Option<Known>) -> Outcome {
-        if position <= self.head_position() {
-            return match known {
-                Some(known) if known.position == position => Outcome::Again(known.seq),
-                Some(known) if known.position < position => Outcome::Duplicate(known.seq),
-                _ => Outcome::Settled,
-            };
-        }
-        // The same position: the entry was written and the head was not. It becomes the same entry again.
-        if let Some(known) = known.filter(|known| known.position != position) {
-            return match known.body_hash == submission.body_hash() {
-                true => Outcome::Duplicate(known.seq),
-                false => Outcome::Refused(ProtocolError::new(
-                    ErrorCode::Conflict,
-                    "this message id was used with another body: send it under a new id",
-                )),
-            };
+        // At a position that the head has not reached, the record's own decision was written and the head was not: what follows
+        // comes to the same again.
+        let replayed = position <= self.head_position();
+        match known {
+            Some(known) if known.position == position && replayed => match known.decision {
+                Ok(seq) => return Outcome::Again(seq),
+                Err(error) => return Outcome::Refused(error, None),
+            },
+            Some(known) if known.position != position => {
+                return match known.decision {
+                    _ if replayed && known.position > position => Outcome::Settled,
+                    _ if known.body_hash != submission.body_hash() => Outcome::Refused(other_body(), None),
+                    Ok(seq) => Outcome::Duplicate(seq),
+                    Err(error) => Outcome::Refused(error, None),
+                };
+            }
+            None if replayed => return Outcome::Settled,
+            _ => {}
         }
         match self.next(submission, position) {
             Ok(sequenced) => Outcome::Sequenced(Box::new(sequenced)),
-            Err(error) => Outcome::Refused(error),
+            Err(error) => {
+                let known = Known { decision: Err(error.clone()), position, body_hash: submission.body_hash() };
+                let write = known.write(self.id, submission.message);
+                Outcome::Refused(error, Some((known, write)))
+            }
         }
     }
 
@@ -127,11 +161,11 @@ impl Conversation {
             time_us: submission.accepted_us,
             body: Some(body),
         };
-        let known = Known { seq, position, body_hash: submission.body_hash() };
+        let known = Known { decision: Ok(seq), position, body_hash: submission.body_hash() };
         let version = position.as_u64();
         let timeline = vec![
             tables::put(tables::timeline(self.id, seq), &entry, version),
-            tables::put(tables::sequenced(self.id, submission.message), &known.to_row(), version),
+            known.write(self.id, submission.message),
         ];
         let mut writes = vec![tables::put(tables::head(self.id), head, version)];
         writes.extend(changed.into_iter().filter_map(|account| {
@@ -296,6 +330,10 @@ impl Conversation {
             row.role = role.into();
         }
     }
+}
+
+fn other_body() -> ProtocolError {
+    ProtocolError::new(ErrorCode::Conflict, "this message id was used with another body: send it under a new id")
 }
 
 fn new_member(role: Role, from: Seq) -> MemberRow {

@@ -86,6 +86,12 @@ impl Conversation {
         self.members.get(&account).is_some_and(|row| row.visible.iter().any(|span| contains(span, seq)))
     }
 
+    /// The last entry that an account may see: the head for a member, its leaving for who was one. None for strangers.
+    pub fn reach(&self, account: AccountId) -> Option<Seq> {
+        let span = self.members.get(&account)?.visible.last()?;
+        Some(if span.to == 0 { self.head_seq() } else { Seq(span.to) })
+    }
+
     /// Everybody who may see an entry.
     pub fn audience(&self, seq: Seq) -> impl Iterator<Item = AccountId> + '_ {
         self.members.keys().copied().filter(move |account| self.may_see(*account, seq))

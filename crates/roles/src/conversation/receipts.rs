@@ -60,17 +60,18 @@ pub struct Receipts {
 
 impl Moved {
     /// The rows that hold the mark, in the messages and in the directory. Each is versioned by the seq itself, so that it is a
-    /// maximum without a read. The mark never passes the head: entries that nobody has written yet would count as read.
+    /// maximum without a read. The mark never passes the head: entries that nobody has written yet would count as read. Of who
+    /// is a member no more, only its own devices keep a mark.
     pub fn rows(&self, conversation: &Conversation) -> (Option<Write>, Option<Write>) {
-        let seq = self.seq.min(conversation.head_seq());
-        if seq == Seq::ZERO || conversation.role(self.account).is_none() {
+        let seq = self.seq.min(conversation.reach(self.account).unwrap_or_default());
+        if seq == Seq::ZERO {
             return (None, None);
         }
         let row = SeqRow { seq: seq.0, changed_us: self.moved_us };
         let put = |key| tables::put(key, &row, seq.0);
         let is_read = self.kind == ReceiptKind::Read;
         let which = if is_read { Watermark::Read } else { Watermark::Received };
-        let shared = !self.own_devices_only;
+        let shared = !self.own_devices_only && conversation.role(self.account).is_some();
         let own = match is_read {
             true => tables::inbox(self.account, conversation.id, InboxPart::Read),
             false => tables::cursor(self.account, self.device, conversation.id),
@@ -117,10 +118,10 @@ impl Receipts {
 
     /// Moves a member's mark and says who is to be told. Nothing if it did not climb.
     pub fn apply(&mut self, conversation: &Conversation, moved: &Moved) -> Vec<ReceiptPush> {
-        let seq = moved.seq.min(conversation.head_seq());
-        if conversation.role(moved.account).is_none() {
+        let Some(reach) = conversation.reach(moved.account) else {
             return Vec::new();
-        }
+        };
+        let seq = moved.seq.min(reach);
         let receipt = |seq: Seq, account: Option<AccountId>| Receipt {
             conversation: conversation.id.to_bytes(),
             kind: moved.kind.into(),
@@ -132,7 +133,7 @@ impl Receipts {
             let to = Recipient::OtherDevices(moved.account, moved.device);
             pushes.push(ReceiptPush { receipt: receipt(seq, Some(moved.account)), to });
         }
-        if moved.own_devices_only {
+        if moved.own_devices_only || conversation.role(moved.account).is_none() {
             return pushes;
         }
         self.marks.entry(moved.account).or_default().raise(moved.kind, seq);

@@ -71,7 +71,7 @@ fn next(group: &mut Conversation, by: u8, id: u16, body: submit::Body) -> Outcom
 
 fn refusal(outcome: Outcome) -> ErrorCode {
     match outcome {
-        Outcome::Refused(error) => error.code,
+        Outcome::Refused(error, _) => error.code,
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -108,17 +108,21 @@ impl Rows {
 
     /// Consumes one record as the dispatcher does, writing only so many of its two steps.
     fn consume(&mut self, state: &mut Conversation, submission: &Submission, position: Position, steps: u8) {
-        let known = match state.needs_known(submission, position) {
+        let known = match state.needs_known(submission, position, None) {
             true => self.known(state.id, submission.message),
             false => None,
         };
-        if let Outcome::Sequenced(sequenced) = state.apply(submission, position, known) {
-            if steps > 0 {
-                self.write(sequenced.timeline);
+        match state.apply(submission, position, known) {
+            Outcome::Sequenced(sequenced) => {
+                if steps > 0 {
+                    self.write(sequenced.timeline);
+                }
+                if steps > 1 {
+                    self.write(sequenced.head);
+                }
             }
-            if steps > 1 {
-                self.write(sequenced.head);
-            }
+            Outcome::Refused(_, Some((_, write))) if steps > 0 => self.write(vec![write]),
+            _ => {}
         }
     }
 }
@@ -245,11 +249,39 @@ fn the_same_id_with_another_body_is_a_conflict() {
     let first = submission(2, 5, 50, text("one"));
     let Outcome::Sequenced(sequenced) = group.apply(&first, Position::new(1, 2), None) else { panic!() };
     let again = Submission { resend: true, ..submission(2, 5, 60, text("one")) };
-    assert!(group.needs_known(&again, Position::new(1, 3)));
-    let same = group.apply(&again, Position::new(1, 3), Some(sequenced.known));
+    assert!(group.needs_known(&again, Position::new(1, 3), Some(first.message)));
+    let same = group.apply(&again, Position::new(1, 3), Some(sequenced.known.clone()));
     assert_eq!(same, Outcome::Duplicate(Seq(2)));
     let other = Submission { body: text("two"), ..again };
     assert_eq!(refusal(group.apply(&other, Position::new(1, 4), Some(sequenced.known))), ErrorCode::Conflict);
+}
+
+#[test]
+fn who_was_refused_is_refused_again_under_the_same_id() {
+    let mut group = group(&[2]);
+    next(&mut group, 2, 1, event(What::MemberLeft(MemberLeft::default())));
+    let Outcome::Refused(why, Some((known, _))) = next(&mut group, 2, 2, text("one")) else { panic!() };
+    next(&mut group, 1, 3, event(What::MembersAdded(MembersAdded { members: vec![account(2).to_bytes()] })));
+    assert!(matches!(next(&mut group, 2, 4, text("two")), Outcome::Sequenced(_)));
+    let again = Submission { resend: true, ..submission(2, 2, 90, text("one")) };
+    let position = Position::new(1, group.head_position().offset() + 1);
+    let outcome = group.apply(&again, position, Some(Known::from_row(&known.to_row())));
+    assert_eq!(outcome, Outcome::Refused(why, None), "else it would come behind what was sent after it");
+}
+
+#[test]
+fn an_append_that_lands_late_is_looked_up_whatever_the_clocks_say() {
+    let mut group = group(&[2]);
+    let resent = Submission { resend: true, ..submission(2, 5, 50, text("one")) };
+    assert!(matches!(group.apply(&resent, Position::new(1, 2), None), Outcome::Sequenced(_)));
+    // The first attempt, accepted by an api whose clock is ahead of the other's.
+    let late = submission(2, 5, 90, text("one"));
+    assert!(group.needs_known(&late, Position::new(1, 3), Some(resent.message)));
+    assert!(group.needs_known(&late, Position::new(1, 3), None));
+    let next = submission(2, 6, 90, text("two"));
+    assert!(!group.needs_known(&next, Position::new(1, 3), Some(resent.message)), "a greater id is new");
+    let much_later = submission(2, 7, u64::MAX, text("three"));
+    assert!(!group.needs_known(&much_later, Position::new(1, 4), None), "no append is on its way for so long");
 }
 
 #[test]

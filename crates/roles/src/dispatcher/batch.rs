@@ -9,7 +9,7 @@ use hudhud_ports::{ErrorKind, Key, Order, Payload, Record, Scan, Write};
 use hudhud_proto::v1::{
     ConversationKind, Entry, InboxHeadRow, Refused, SequencedRow, ServerFrame, server_frame::Event,
 };
-use hudhud_proto::{AccountId, ConversationId, Message, MessageId, Position, ProtocolError, Seq};
+use hudhud_proto::{AccountId, ConversationId, DeviceId, Message, MessageId, Position, ProtocolError, Seq};
 use lru::LruCache;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -26,6 +26,9 @@ struct State {
     receipts: Option<Receipts>,
     /// Who sent what last, since the state was loaded.
     sent: BTreeMap<AccountId, Seq>,
+    /// The greatest message id that each device has in the log, for those that sent something new since the state was loaded:
+    /// a new message has a greater id than all before it.
+    ids: BTreeMap<DeviceId, MessageId>,
 }
 
 /// The states of the conversations that were busy last.
@@ -121,7 +124,8 @@ impl Batch {
     ) -> Result<(), Ended> {
         let metrics = &core.services.metrics;
         let state = load(core, states, id).await?;
-        let known = match state.conversation.needs_known(submission, position) {
+        let last = state.ids.get(&submission.device).copied();
+        let known = match state.conversation.needs_known(submission, position, last) {
             true => self.known(core, id, submission.message).await?,
             false => None,
         };
@@ -131,6 +135,9 @@ impl Batch {
                 metrics.sequenced.inc();
                 let seq = Seq(sequenced.entry.seq);
                 state.sent.insert(submission.account, seq);
+                if last.map_or(!submission.resend, |last| last < submission.message) {
+                    state.ids.insert(submission.device, submission.message);
+                }
                 if let Some(receipts) = &mut state.receipts {
                     receipts.sent(submission.account, seq);
                 }
@@ -155,8 +162,12 @@ impl Batch {
                     self.fanout.push(Event::Entry(entry), sender(submission));
                 }
             }
-            Outcome::Refused(error) => {
+            Outcome::Refused(error, decided) => {
                 metrics.refused.inc();
+                if let Some((known, write)) = decided {
+                    self.known.insert((id, submission.message), known);
+                    self.timeline.push(write);
+                }
                 self.fanout.push(refused(id, submission.message, &error), sender(submission));
             }
             Outcome::Settled => {}
@@ -182,7 +193,7 @@ impl Batch {
     ) -> Result<(), Ended> {
         // Flow 11: another server reads the receipt from the bus.
         // Flow 17: or that the entries were read.
-        let State { conversation, receipts, sent } = load(core, states, id).await?;
+        let State { conversation, receipts, sent, .. } = load(core, states, id).await?;
         // The api stored the mark without waiting for the disk; this is what makes it again after a loss of power.
         let (watermark, own) = moved.rows(conversation);
         watermark.into_iter().for_each(|write| keep_highest(&mut self.marks, write));
@@ -204,7 +215,7 @@ impl Batch {
 
     async fn known(&self, core: &Core, id: ConversationId, message: MessageId) -> Result<Option<Known>, Ended> {
         if let Some(known) = self.known.get(&(id, message)) {
-            return Ok(Some(*known));
+            return Ok(Some(known.clone()));
         }
         let key = tables::sequenced(id, message);
         let row = core.persist("look a message id up", || core.services.messages.get(key.clone())).await?;
@@ -235,7 +246,7 @@ async fn load<'a>(core: &Core, states: &'a mut States, id: ConversationId) -> Re
     if !states.0.contains(&id) {
         let messages = core.services.messages.as_ref();
         let conversation = core.persist("load a conversation", || crate::api::load_conversation(messages, id)).await?;
-        states.0.put(id, State { conversation, receipts: None, sent: BTreeMap::new() });
+        states.0.put(id, State { conversation, receipts: None, sent: BTreeMap::new(), ids: BTreeMap::new() });
     }
     Ok(states.0.get_mut(&id).expect("put above"))
 }

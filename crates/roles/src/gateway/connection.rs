@@ -1,8 +1,9 @@
 //! One connection's life: one task that writes what waits, reads frames, and runs what they ask for.
 //!
-//! Sends run beside everything else, in the order that [`Pipeline`] keeps; all other commands run one at a time in the order
-//! in which they came. Reading stops while too much is unanswered, so the client's own socket slows it down.
+//! Sends run beside everything else, in the order that [`Pipeline`] keeps; all other commands run one at a time in the
+//! order in which they came. Reading stops while too much is unanswered, so the client's own socket slows it down.
 
+use super::check::{Check, check};
 use super::close::{self, Close};
 use super::greeting::{Greeted, greet};
 use super::pipeline::Pipeline;
@@ -10,7 +11,7 @@ use super::registry::Connection;
 use super::transport::Transport;
 use super::{CLOSE_GRACE, CLOSE_HANDSHAKE_MAX, Gateway, request_id};
 use crate::api::{Caller, Who};
-use crate::session::{Confirmed, Session};
+use crate::session::Session;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -76,16 +77,6 @@ enum Finished {
     Told,
 }
 
-/// What a connection looked up about itself before a ping.
-struct Check {
-    /// Why it must close.
-    close: Option<Close>,
-    /// Its session as it is registered now, if that could be read.
-    session: Option<Session>,
-    /// See `Ping`, if that could be read.
-    inbox_version: Option<u64>,
-}
-
 /// What a task polls: apart from the rest, so that a write can go on while work does.
 struct Wire {
     transport: Box<dyn Transport>,
@@ -126,7 +117,8 @@ struct Task {
 impl Task {
     /// Runs until the connection is to be closed, and says why; `None` where the other end closed it.
     async fn live(&mut self, wire: &mut Wire) -> Option<Close> {
-        // After a write the others get a turn, so that a flood of pushes does not keep the client's own frames from being read.
+        // After a write the others get a turn, so that a flood of pushes does not keep the client's own frames from
+        // being read.
         let mut wrote = false;
         loop {
             if self.closing && wire.work.is_empty() && self.connection.outbox.is_empty() {
@@ -157,8 +149,8 @@ impl Task {
         }
     }
 
-    /// Writes what waits, and lets work go on meanwhile: it may hold what others wait for. Returns false where the connection
-    /// is of no use any more.
+    /// Writes what waits, and lets work go on meanwhile: it may hold what others wait for. Returns false where the
+    /// connection is of no use any more.
     async fn write(&mut self, wire: &mut Wire) -> bool {
         let frames = self.connection.outbox.take();
         if frames.is_empty() {
@@ -457,36 +449,6 @@ fn lane(sender: AccountId, send: &v1::Send) -> Result<ConversationId, ProtocolEr
         [] => Ok(ConversationId::direct(sender, AccountId::from_slice(&send.direct_with)?)),
         conversation => Ok(ConversationId::from_slice(conversation)?),
     }
-}
-
-/// Looks up what a ping carries, and on the way whether the connection may stay: its token may have run out, its device may
-/// have connected to another gateway. What can't be read now is left to the next ping.
-async fn check(gateway: &Gateway, session: Session, token: &str, address: IpAddr) -> Check {
-    let closed = |close| Check { close: Some(close), session: None, inbox_version: None };
-    match gateway.api.authenticate(token, address).await {
-        Err(error) if error.code == ErrorCode::Unauthenticated => {
-            gateway.services.metrics.revoked.inc();
-            return closed(close::REVOKED);
-        }
-        Err(error) => tracing::debug!(%error, "a token was not verified again"),
-        Ok(_) => {}
-    }
-    let account = session.account;
-    if session.active {
-        gateway.presence.seen(account).await;
-    }
-    let session = match gateway.sessions.confirm(&session).await {
-        Ok(Confirmed::Registered(session)) => Some(session),
-        Ok(Confirmed::Replaced) => {
-            gateway.services.metrics.replaced.inc();
-            return closed(close::REPLACED);
-        }
-        Err(error) => {
-            tracing::debug!(%error, "a session was not confirmed");
-            None
-        }
-    };
-    Check { close: None, session, inbox_version: gateway.api.inbox_version(account).await.ok() }
 }
 
 fn done() -> Event {

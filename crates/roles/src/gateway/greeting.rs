@@ -1,4 +1,5 @@
-//! From `Hello` to `Welcome`: the token is verified, the session registered, and only then is the device told to read its inbox.
+//! From `Hello` to `Welcome`: the token is verified, the session registered, and only then is the device told to read
+//! its inbox.
 
 use super::registry::{Connection, Identity};
 use super::{Gateway, close};
@@ -21,8 +22,8 @@ pub(super) struct Greeted {
     pub(super) welcome: v1::Welcome,
 }
 
-/// Verifies who it is, takes the place of the device's older connection and registers the session: what is sequenced from
-/// then on finds the connection, and what was sequenced before is in the inbox that the device reads next.
+/// Verifies who it is, takes the place of the device's older connection and registers the session: what is sequenced
+/// from then on finds the connection, and what was sequenced before is in the inbox that the device reads next.
 ///
 /// A token that is not valid leaves the connection as it was; any later failure closes it.
 pub(super) async fn greet(
@@ -33,6 +34,12 @@ pub(super) async fn greet(
 ) -> Result<Greeted, ProtocolError> {
     if hello.client.len() > NAME_BYTES_MAX {
         return Err(ProtocolError::invalid(format!("a client's name has at most {NAME_BYTES_MAX} bytes")));
+    }
+    // Sessions of a gateway without a lease count as dead: others would clean this one up at once. So it is after a pause of
+    // the whole process, until the lease is renewed.
+    if !gateway.lease.is_held() {
+        connection.outbox.close(close::TRY_AGAIN);
+        return Err(ProtocolError::retry(ErrorCode::Unavailable, "the server can't serve now: connect again", 1_000));
     }
     let services = &gateway.services;
     let mut caller = gateway.api.authenticate(&hello.token, address).await?;
@@ -73,7 +80,8 @@ pub(super) async fn greet(
         let revoked = error.code == ErrorCode::Unauthenticated;
         connection.outbox.close(if revoked { close::REVOKED } else { close::TRY_AGAIN });
     })?;
-    tracing::debug!(account = %caller.account, device = %caller.device, connection = connection.id.0, client = %hello.client, "connected");
+    let (account, device, client) = (caller.account, caller.device, &hello.client);
+    tracing::debug!(%account, %device, connection = connection.id.0, client, "connected");
     caller.session = Some(session.clone());
     let welcome = v1::Welcome {
         account: caller.account.to_bytes(),

@@ -1,12 +1,13 @@
 //! Connections: they say who they are, give commands, and get what is pushed to them.
 //!
-//! A gateway holds no state that a restart loses. It keeps a lease in the directory ([`crate::session::Lease`]); while it has
-//! none it serves nobody. Each connection is one task (`connection`) around a transport, an outbox (`outbox`) and the order of
-//! its sends ([`pipeline`]); the registry (`registry`) is how deliveries find it.
+//! A gateway holds no state that a restart loses. It keeps a lease in the directory ([`crate::session::Lease`]); while
+//! it has none it serves nobody. Each connection is one task (`connection`) around a transport, an outbox (`outbox`)
+//! and the order of its sends ([`pipeline`]); the registry (`registry`) is how deliveries find it.
 //!
-//! The server calls [`Gateway::serve`] per socket; dispatchers and apis reach [`GatewayInbox::deliver`] through the port
-//! [`hudhud_ports::Gateways`]. No sockets in here, see [`Transport`].
+//! The server calls [`Gateway::serve`] per socket; dispatchers and apis reach [`GatewayInbox::deliver`] through the
+//! port [`hudhud_ports::Gateways`]. No sockets in here, see [`Transport`].
 
+mod check;
 pub mod close;
 mod connection;
 mod greeting;
@@ -57,8 +58,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway with a name of its own in the cluster, at an address where other processes reach its inbox (empty where there
-    /// are none). It serves nobody until [`Self::start`].
+    /// A gateway with a name of its own in the cluster, at an address where other processes reach its inbox (empty
+    /// where there are none). It serves nobody until [`Self::start`].
     pub fn new(
         services: Services,
         api: Arc<Api>,
@@ -99,8 +100,9 @@ impl Gateway {
         }
     }
 
-    /// Ends serving: takes no connection in, tells each to connect again after a delay of its own between zero and `spread`,
-    /// and returns once all are closed, which takes `spread` and some seconds at most. Then the lease is given back.
+    /// Ends serving: takes no connection in, tells each to connect again after a delay of its own between zero and
+    /// `spread`, and returns once all are closed, which takes `spread` and some seconds at most. Then the lease is
+    /// given back.
     pub async fn drain(&self, spread: Duration) {
         self.registry.set_admission(Admission::Over);
         for connection in self.registry.all() {
@@ -134,7 +136,8 @@ impl Gateway {
             return false;
         };
         let pushed = match (payload, connection.encoding) {
-            // Flow 07: the frame is handed to the connection that its device is on; a device without one has it waiting in its inbox.
+            // Flow 07: the frame is handed to the connection that its device is on; a device without one has it waiting
+            // in its inbox.
             (Payload::Frame(frame), Encoding::Protobuf) => connection.outbox.push(frame.clone()),
             (Payload::Frame(frame), Encoding::Json) => {
                 connection.outbox.push(json.get_or_insert_with(|| to_json(frame)).clone())

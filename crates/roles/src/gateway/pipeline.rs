@@ -1,9 +1,9 @@
 //! Go-back-N: what keeps the messages of a device in order although it does not wait for answers.
 //!
-//! Each conversation has a lane. One batch of a lane is with the api at a time; what comes meanwhile waits and goes together as
-//! the next batch. When a message fails in a way that repeating it may mend ([`stops`]), its lane stops: whatever is behind it
-//! is answered `GO_BACK`, and so is everything that still comes, until the device repeats the message that failed. A message
-//! that is refused for good holds nobody up: the device will not repeat it.
+//! Each conversation has a lane. One batch of a lane is with the api at a time; what comes meanwhile waits and goes
+//! together as the next batch. When a message fails in a way that repeating it may mend ([`stops`]), its lane stops:
+//! whatever is behind it is answered `GO_BACK`, and so is everything that still comes, until the device repeats the
+//! message that failed. A message that is refused for good holds nobody up: the device will not repeat it.
 //!
 //! A state machine without I/O.
 
@@ -88,7 +88,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The next batch to be sent, if any: messages of one conversation, in their order. [`Self::finish`] takes its answers.
+    /// The next batch to be sent, if any: messages of one conversation, in their order. [`Self::finish`] takes its
+    /// answers.
     pub fn next_batch(&mut self) -> Option<(ConversationId, Vec<Send>)> {
         let conversation = self.ready.pop_front()?;
         let lane = self.lanes.get_mut(&conversation).expect("a ready lane is there");

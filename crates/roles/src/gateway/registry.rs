@@ -100,7 +100,8 @@ impl Registry {
         Ok(connection)
     }
 
-    /// Notes whose connection it is, for good; deliveries reach it from now on. Returns the connection that the device had before.
+    /// Notes whose connection it is, for good; deliveries reach it from now on. Returns the connection that the device
+    /// had before.
     pub(super) fn identify(&self, id: ConnectionId, identity: Identity) -> Option<Arc<Connection>> {
         let mut state = self.state.lock();
         let (_, known) = state.connections.get_mut(&id)?;

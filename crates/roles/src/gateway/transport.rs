@@ -11,12 +11,12 @@ pub struct Closed;
 /// One open connection that carries whole frames, in order, both ways.
 #[async_trait]
 pub trait Transport: Send {
-    /// Waits for the next frame; `None` once the other end closed or the connection broke. Cancel-safe: a cancelled call
-    /// loses no frame. Frames longer than [`hudhud_proto::limits::FRAME_BYTES_MAX`] end the connection.
+    /// Waits for the next frame; `None` once the other end closed or the connection broke. Cancel-safe: a cancelled
+    /// call loses no frame. Frames longer than [`hudhud_proto::limits::FRAME_BYTES_MAX`] end the connection.
     async fn receive(&mut self) -> Option<Bytes>;
 
-    /// Writes frames in order, with one flush for all, and returns once the operating system has them. Waits where the other
-    /// end does not read. A cancelled call may have written part: only [`Self::close`] may follow.
+    /// Writes frames in order, with one flush for all, and returns once the operating system has them. Waits where the
+    /// other end does not read. A cancelled call may have written part: only [`Self::close`] may follow.
     async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), Closed>;
 
     /// Closes with a code of RFC 6455 §7.4 and a reason of at most 123 bytes.

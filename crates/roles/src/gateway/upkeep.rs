@@ -6,7 +6,8 @@ use hudhud_ports::ErrorKind;
 use std::sync::Weak;
 use std::time::Duration;
 
-/// Renews the lease three times as often as it ends, until the gateway is dropped or drained, or another one took its name.
+/// Renews the lease three times as often as it ends, until the gateway is dropped or drained, or another one took its
+/// name.
 pub(super) async fn run(gateway: Weak<Gateway>) {
     loop {
         let Some(wait) = gateway.upgrade().map(|gateway| gateway.next_renewal()) else { return };
@@ -47,7 +48,8 @@ impl Gateway {
             Some(Err(error)) if error.kind() == ErrorKind::Fenced => {
                 // After a drain the lease was given back by ourselves.
                 if self.registry.admission() != Admission::Over {
-                    tracing::error!(gateway = %self.reference.name, "another process took this gateway's name: this one serves nobody any more");
+                    let gateway = &self.reference.name;
+                    tracing::error!(%gateway, "another process took this gateway's name: nobody is served any more");
                     self.lose_lease();
                 }
                 return false;

@@ -1,8 +1,8 @@
 //! Online and last seen: told only to those who look, within what the person allows.
 //!
-//! An account is online while a person looks at one of its connected devices. Who has a chat open watches the other one: a
-//! watch lives in the cache for two minutes unless it is repeated, so nothing is stored and nothing needs to be cleaned up. A
-//! lost watch or push is mended by the next repetition, which answers with the presence as it is.
+//! An account is online while a person looks at one of its connected devices. Who has a chat open watches the other
+//! one: a watch lives in the cache for two minutes unless it is repeated, so nothing is stored and nothing needs to be
+//! cleaned up. A lost watch or push is mended by the next repetition, which answers with the presence as it is.
 
 mod visibility;
 mod watchers;
@@ -62,8 +62,9 @@ impl Presence {
         stream::iter(reads).buffered(READS_MAX).try_collect().await
     }
 
-    /// Makes these the accounts that a connection watches, instead of those before, for [`hudhud_proto::limits::WATCH_MS`],
-    /// and answers as [`Self::of`]. Registered before the presences are read: no change falls between the two.
+    /// Makes these the accounts that a connection watches, instead of those before, for
+    /// [`hudhud_proto::limits::WATCH_MS`], and answers as [`Self::of`]. Registered before the presences are read: no
+    /// change falls between the two.
     pub async fn watch(&self, viewer: &Session, accounts: &[AccountId]) -> Result<Vec<v1::Presence>> {
         self.watchers.replace((viewer.account, viewer.device), accounts).await;
         self.of(viewer.account, accounts).await
@@ -74,8 +75,8 @@ impl Presence {
         self.watchers.replace((viewer.account, viewer.device), &[]).await;
     }
 
-    /// Tells the watchers of an account what it is now. Called when a connection of it came, went or changed. Best effort: a
-    /// watcher who is not told asks again within a minute.
+    /// Tells the watchers of an account what it is now. Called when a connection of it came, went or changed. Best
+    /// effort: a watcher who is not told asks again within a minute.
     pub async fn changed(&self, account: AccountId) {
         if let Err(error) = self.tell(account).await {
             tracing::debug!(%account, %error, "watchers were not told of a change");

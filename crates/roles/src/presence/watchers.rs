@@ -1,5 +1,5 @@
-//! Who watches whom: one entry of the cache per watched account. Two watchers who register at the same moment may overwrite
-//! each other; each repeats its watch.
+//! Who watches whom: one entry of the cache per watched account. Two watchers who register at the same moment may
+//! overwrite each other; each repeats its watch.
 
 use super::Viewer;
 use crate::services::Services;
@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// Watchers of one account that are told of changes; those who watched first go first. The others see changes when they repeat
-/// their watch.
+/// Watchers of one account that are told of changes; those who watched first go first. The others see changes when they
+/// repeat their watch.
 const WATCHERS_MAX: usize = 256;
 /// Connections of which this process remembers whom they watch, so that a new list ends the old one.
 const LISTS_KEPT_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");

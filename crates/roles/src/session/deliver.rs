@@ -16,8 +16,8 @@ const PUSHES_MAX: usize = 64;
 type Place = (GatewayRef, Target);
 
 impl Sessions {
-    /// Delivers posts to whoever of their recipients is connected, each connection getting them in their order. Returns the
-    /// accounts, of those addressed by [`Recipient::Account`], of which no device took anything.
+    /// Delivers posts to whoever of their recipients is connected, each connection getting them in their order. Returns
+    /// the accounts, of those addressed by [`Recipient::Account`], of which no device took anything.
     ///
     /// Never fails: what can't be looked up or pushed counts as not taken, and devices find out by the next ping.
     pub async fn deliver(&self, posts: Vec<Post>) -> Vec<AccountId> {
@@ -29,7 +29,8 @@ impl Sessions {
         let mut source = if revokes { Source::Database } else { Source::CacheFirst };
         let mut tried: BTreeSet<Place> = BTreeSet::new();
         for _ in 0..ROUNDS_MAX {
-            // Flow 06: one look-up finds the gateways of every receiving device, in the cache first, then in the mapping database.
+            // Flow 06: one look-up finds the gateways of every receiving device, in the cache first, then in the
+            // mapping database.
             let sessions = self.connected(wanted, source, &tried).await;
             tried.extend(sessions.values().flatten().map(Session::place));
             let (taken, stale) = self.push(batches(&posts, &sessions), &sessions).await;
@@ -65,8 +66,8 @@ impl Sessions {
         connected
     }
 
-    /// Pushes to all gateways at once, each within `settings.call_timeout`. Returns the accounts of which a connection took
-    /// its batch, and the sessions that are not where they were believed to be.
+    /// Pushes to all gateways at once, each within `settings.call_timeout`. Returns the accounts of which a connection
+    /// took its batch, and the sessions that are not where they were believed to be.
     async fn push(
         &self,
         batches: BTreeMap<GatewayRef, Vec<Delivery>>,

@@ -39,7 +39,8 @@ impl Lease {
         self.write(row.map_or(0, |row| row.version)).await
     }
 
-    /// Holds the lease for another `settings.lease`. `Fenced` when another incarnation took it: this gateway is to close.
+    /// Holds the lease for another `settings.lease`. `Fenced` when another incarnation took it: this gateway is to
+    /// close.
     pub async fn renew(&self) -> Result<()> {
         let fenced = || Error::new(ErrorKind::Fenced, "lease", "renew");
         if self.state.lock().over {
@@ -89,8 +90,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Writes the row with a version above this one, and returns it. The row is never deleted: a deletion would hide its
-    /// version from the next incarnation.
+    /// Writes the row with a version above this one, and returns it. The row is never deleted: a deletion would hide
+    /// its version from the next incarnation.
     async fn put(&self, expires_us: u64, above: u64) -> Result<u64> {
         let version = self.services.now_us().max(above.saturating_add(1));
         let row = v1::LeaseRow { incarnation: self.gateway.incarnation, expires_us, address: self.address.clone() };

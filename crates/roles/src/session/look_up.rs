@@ -26,8 +26,8 @@ pub(super) enum Source {
 pub(super) type Found = BTreeMap<AccountId, Result<Vec<Session>>>;
 
 impl Sessions {
-    /// The live sessions of these accounts, by account and device. Costs one read of the cache per account where it holds
-    /// the account, else one of the database.
+    /// The live sessions of these accounts, by account and device. Costs one read of the cache per account where it
+    /// holds the account, else one of the database.
     pub async fn of_accounts(&self, accounts: &[AccountId]) -> Result<Vec<Session>> {
         self.collect(accounts, Source::CacheFirst).await
     }

@@ -1,7 +1,7 @@
 //! Who is connected where: the mapping of accounts to gateways, and delivery along it.
 //!
-//! The mapping is a row per device in the directory ([`crate::tables::SESSIONS`]) and, written with it, an entry per account
-//! in the cache. It is a hint; the log is the truth: a stale entry costs a retry, never a message.
+//! The mapping is a row per device in the directory ([`crate::tables::SESSIONS`]) and, written with it, an entry per
+//! account in the cache. It is a hint; the log is the truth: a stale entry costs a retry, never a message.
 //!
 //! What makes that so: "nobody is connected" is never cached, a gateway names the connections that it does not have, a
 //! gateway's lease bounds how long a dead one is believed, and every ping lets a connection see to its own row
@@ -31,8 +31,9 @@ use tokio::sync::{Mutex, Semaphore};
 const STRIPES: usize = 64;
 /// Clean-ups that run beside deliveries. A look-up beyond leaves the dead rows to the next one.
 const CLEAN_UPS_MAX: usize = 32;
-/// How often a registration is tried with a later version, each time four times as far ahead of the clock, from a microsecond to
-/// two years: a deletion with a later version than the clock's hides it, as after a clock was set back, and does not show itself.
+/// How often a registration is tried with a later version, each time four times as far ahead of the clock, from a
+/// microsecond to two years: a deletion with a later version than the clock's hides it, as after a clock was set back,
+/// and does not show itself.
 const VERSIONS_TRIED_MAX: u32 = 24;
 
 /// One live connection of a device.
@@ -113,8 +114,8 @@ impl Sessions {
     }
 
     /// Registers a connection, or a change of it: its row, and with it the entry of its account in the cache. Once this
-    /// returns, everything posted to the account finds the connection. Returns the session with the version that it got,
-    /// which is above that of whatever the device had before.
+    /// returns, everything posted to the account finds the connection. Returns the session with the version that it
+    /// got, which is above that of whatever the device had before.
     ///
     /// After an error the row may be there, now or later.
     pub async fn register(&self, mut session: Session) -> Result<Session> {

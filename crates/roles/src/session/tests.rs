@@ -274,7 +274,8 @@ async fn a_stale_entry_costs_one_more_look_up() {
     let stale = world.connect(1, 1, &a, 7).await;
     world.connect(1, 2, &a, 8).await;
     world.drop_connection(&stale);
-    // Another process registers the device at another gateway, on a connection with the same number; this one's cache is not told.
+    // Another process registers the device at another gateway, on a connection with the same number; this one's cache
+    // is not told.
     let elsewhere = Sessions::new(&Services { cache: honest(1 << 20).services.cache, ..world.services.clone() });
     let moved = Session { gateway: b.clone(), ..stale.clone() };
     world.gateways.connected.lock().insert((b, target(&moved)));

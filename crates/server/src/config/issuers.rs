@@ -54,3 +54,39 @@ impl JwtIssuer {
         Ok(issuer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    fn check(secret: &str) -> Result<(), ConfigError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let key_file = folder.path().join("jwt.key");
+        std::fs::write(&key_file, secret).expect("written");
+        let issuer = JwtIssuer {
+            issuer: "https://accounts.example".into(),
+            audience: "hudhud".into(),
+            algorithm: Algorithm::Hs256,
+            key_file,
+        };
+        Config { jwt_issuers: vec![issuer], ..Config::default() }.check()
+    }
+
+    /// A secret is read from its file without the line end; one that is too short is refused before the server starts.
+    #[test]
+    fn secrets_are_read_from_files() {
+        check("a secret of thirty-two bytes, or\n").expect("long enough");
+        let error = check("short\n").expect_err("too short");
+        assert!(error.to_string().starts_with("jwt_issuers: "), "{error}");
+    }
+
+    /// A key file that is not there is named.
+    #[test]
+    fn a_missing_key_is_named() {
+        let file =
+            "[[jwt_issuers]]\nissuer = \"i\"\naudience = \"a\"\nalgorithm = \"EdDSA\"\nkey_file = \"/no/such/key\"";
+        let error = Config::parse(file, "x.toml").expect("valid TOML").check().expect_err("no key");
+        assert!(error.to_string().starts_with("/no/such/key: "), "{error}");
+    }
+}

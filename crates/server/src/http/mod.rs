@@ -15,9 +15,11 @@ mod transport;
 
 pub use address::Peer;
 pub use metrics::HttpMetrics;
+pub use origin::Origins;
 pub use readiness::Readiness;
 
 use crate::config::Networks;
+use crate::openapi::Schema;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -26,7 +28,6 @@ use hudhud_ports::Runtime;
 use hudhud_proto::v1::ErrorCode;
 use hudhud_roles::api::Api;
 use hudhud_roles::gateway::Gateway;
-use origin::Origins;
 use problem::Problem;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -50,8 +51,10 @@ pub struct Http {
     pub metrics: HttpMetrics,
     /// The OpenAPI document.
     pub openapi: Bytes,
+    /// What the words in problems and pages come from.
+    pub schema: Schema,
     /// Pages that may connect.
-    pub allowed_origins: Vec<String>,
+    pub origins: Origins,
     /// Proxies whose word on addresses is believed.
     pub trusted_proxies: Networks,
     /// How long a body may take.
@@ -66,7 +69,7 @@ pub fn router(http: Arc<Http>) -> Router {
         // Flow 02: the balancer picked this server: by either way the request reaches the send-message API here.
         .route("/v1/ws", get(socket::upgrade).connect(socket::upgrade))
         .route("/v1/{command}", post(commands::command));
-    let cross_origin = Origins::new(&http.allowed_origins).cors();
+    let cross_origin = http.origins.cors();
     finish(router, http).layer(tower::util::option_layer(cross_origin))
 }
 

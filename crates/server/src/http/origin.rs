@@ -32,12 +32,12 @@ impl Origins {
 
     /// The answers to browsers that ask before a page's HTTP request. Tokens travel in a header and never in a cookie, so
     /// a page can't use somebody's log-in of another page. None where no page is named.
-    pub fn cors(self) -> Option<CorsLayer> {
+    pub fn cors(&self) -> Option<CorsLayer> {
         if self.0.is_empty() {
             return None;
         }
         let layer = CorsLayer::new()
-            .allow_origin(AllowOrigin::list(self.0))
+            .allow_origin(AllowOrigin::list(self.0.iter().cloned()))
             .allow_methods([Method::GET, Method::POST])
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
             .expose_headers([header::RETRY_AFTER, header::HeaderName::from_static("x-request-id")])

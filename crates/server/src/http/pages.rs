@@ -2,7 +2,6 @@
 
 use super::Http;
 use super::problem::{self, Problem};
-use crate::openapi::Schema;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -49,13 +48,12 @@ async fn openapi(State(http): State<Arc<Http>>) -> Response {
 }
 
 /// What the `type` of a problem leads to: the words of the schema.
-async fn explain(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+async fn explain(State(http): State<Arc<Http>>, path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
     let unknown = || Problem::not_found("there is no such problem: docs/protocol.md lists them");
     let Path(slug) = path.map_err(|_| unknown())?;
     let code = problem::CODES.into_iter().find(|code| problem::slug(*code) == slug).ok_or_else(unknown)?;
     let name = problem::name(code);
-    let schema = Schema::load();
-    let words = schema.value_description("ErrorCode", name).unwrap_or_default();
+    let words = http.schema.value_description("ErrorCode", name).unwrap_or_default();
     Ok(format!("{name} (HTTP {})\n\n{words}\n", hudhud_proto::http_status(code)))
 }
 

@@ -1,6 +1,5 @@
 //! The WebSocket's opening: who may, and in which encoding. What is said over it is the gateway's business.
 
-use super::origin::Origins;
 use super::problem::Problem;
 use super::transport::Socket;
 use super::{Http, address};
@@ -35,7 +34,7 @@ pub async fn upgrade(
     if let Some(why) = http.readiness.refusal() {
         return Problem::unavailable(why, 1_000).into_response();
     }
-    if !Origins::new(&http.allowed_origins).allow(&parts.headers, &parts.uri) {
+    if !http.origins.allow(&parts.headers, &parts.uri) {
         let detail = "pages of this origin may not connect here: its operator has to add it to allowed_origins";
         return Problem::of_http(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail).into_response();
     }

@@ -46,11 +46,11 @@ const ID: &str = "^([A-Za-z0-9+/]{21}[AQgw]|[A-Za-z0-9_-]{21}[AQgw])(==)?$";
 const UUID_V7: &str = "^([A-Za-z0-9+/]{8}[c-f][A-Za-z0-9+/][CGKOSWaeimquy26+][A-Za-z0-9+/]{10}[AQgw]|\
                        [A-Za-z0-9_-]{8}[c-f][A-Za-z0-9_-][CGKOSWaeimquy26-][A-Za-z0-9_-]{10}[AQgw])(==)?$";
 /// What a name may hold: nothing that is not seen, and no line ends.
-const SEEN: &str = r"^[^\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]*$";
+const SEEN: &str = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]*$";
 
 /// A field of bytes: base64 of either alphabet. All but a few are ids.
 pub fn bytes(field: &str) -> Value {
-    let mut schema = json!({ "type": "string", "contentEncoding": "base64" });
+    let mut schema = json!({ "type": "string", "contentEncoding": "base64", "pattern": "^[A-Za-z0-9+/_-]*={0,2}$" });
     match field {
         "cursor" | "next_cursor" => {}
         "payload" => schema["maxLength"] = json!(limits::PAYLOAD_BYTES_MAX.div_ceil(3) * 4),

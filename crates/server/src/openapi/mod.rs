@@ -134,7 +134,7 @@ fn operation(command: &CommandInfo, schema: &Schema) -> Value {
         "description": schema.description(command.message),
         "security": security,
         "requestBody": {
-            "required": !constraints::required(command.message).is_empty(),
+            "required": schema.needs_fields(command.message),
             "description": format!("At most {FRAME_BYTES_MAX} bytes."),
             "content": { "application/json": { "schema": { "$ref": schema_ref(command.message) } } },
         },

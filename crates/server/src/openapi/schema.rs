@@ -68,6 +68,12 @@ impl Schema {
         self.messages.get(message).map_or("", |message| &message.comment)
     }
 
+    /// Whether a message without any field is none.
+    pub fn needs_fields(&self, message: &str) -> bool {
+        let has_choice = self.messages.get(message).is_some_and(|message| !choice(&message.it).is_empty());
+        has_choice || !constraints::required(message).is_empty()
+    }
+
     /// What the schema's author says of an enum and of its values.
     pub fn enum_description(&self, name: &str) -> String {
         let Some(it) = self.enums.get(name) else { return String::new() };
@@ -138,7 +144,7 @@ fn property(message: &str, field: &FieldDescriptorProto, comment: &str) -> Value
         Some(Type::TYPE_STRING) => json!({ "type": "string" }),
         Some(Type::TYPE_UINT32) => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
         Some(Type::TYPE_UINT64) => {
-            json!({ "type": ["string", "integer"], "format": "uint64", "pattern": "^[0-9]{1,20}$", "minimum": 0 })
+            json!({ "type": ["string", "integer"], "format": "uint64", "pattern": "^[0-9]{1,20}$", "minimum": 0, "maximum": u64::MAX })
         }
         Some(Type::TYPE_BYTES) => constraints::bytes(name),
         Some(Type::TYPE_MESSAGE | Type::TYPE_ENUM) => {

@@ -1,5 +1,6 @@
 //! The server from outside: real servers on free ports with embedded engines in folders of their own.
 
+mod binary;
 mod chat;
 mod client;
 mod commands;
@@ -8,5 +9,6 @@ mod listener;
 mod openapi;
 mod operators;
 mod problems;
+mod protocol_page;
 mod server;
 mod websocket;

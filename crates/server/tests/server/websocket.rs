@@ -79,6 +79,7 @@ async fn a_frame_that_cannot_be_read_is_answered() {
         let ProtocolError { code, .. } = error(answer.event.expect("an error"));
         assert_eq!(code, ErrorCode::Invalid, "{frame}");
     }
+    drop(client);
     server.stop().await;
 }
 

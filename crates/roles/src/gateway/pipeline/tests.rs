@@ -164,8 +164,9 @@ impl Device {
 }
 
 proptest! {
-    /// Whatever fails, and however deep the pipeline: what is accepted of a conversation is accepted in the order in which it
-    /// was sent, nothing behind a failed message is accepted before that one came again, and in the end all are settled.
+    /// Whatever fails, and however deep the pipeline: what is accepted of a conversation is accepted in the order in
+    /// which it was sent, nothing behind a failed message is accepted before that one came again, and in the end all
+    /// are settled.
     #[test]
     fn accepted_order_is_send_order(
         script in prop::collection::vec((0..4_u8, 0..CHATS, 0..8_usize, any::<bool>()), 0..300),
@@ -182,7 +183,8 @@ proptest! {
         let mut accepted: BTreeMap<ConversationId, Vec<u8>> = BTreeMap::new();
         let mut refused: BTreeMap<ConversationId, Vec<u8>> = BTreeMap::new();
         let healthy = std::iter::repeat_with(|| [(0, 99), (1, 99), (2, 99)]).take(400).flatten();
-        let script = script.into_iter().chain(healthy.enumerate().map(|(n, (step, fail))| (step, (n / 3 % 3) as u8, fail, false)));
+        let healthy = healthy.enumerate().map(|(n, (step, fail_at))| (step, (n / 3 % 3) as u8, fail_at, false));
+        let script = script.into_iter().chain(healthy);
         for (step, to, fail_at, for_good) in script {
             match step {
                 // The device sends its next message.
@@ -204,7 +206,8 @@ proptest! {
                         prop_assert!(before.is_none(), "one batch of a conversation at a time");
                     }
                 }
-                // The api answers one: a message fails for good and the others pass, or it and all behind it fail for now.
+                // The api answers one: a message fails for good and the others pass, or it and all behind it fail for
+                // now.
                 _ => {
                     if let Some((conversation, batch)) = in_flight.pop_first() {
                         let results = batch.iter().enumerate().map(|(index, message)| {

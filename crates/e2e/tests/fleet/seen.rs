@@ -1,0 +1,214 @@
+//! What the devices stored and showed, and what the checker makes of it.
+
+use futures_util::FutureExt as _;
+use hudhud_client::native::SqliteStorage;
+use hudhud_client::{
+    Change, ConversationRow, Entry, Event, MemoryStorage, OutgoingState, State, Storage, StorageError,
+};
+use hudhud_ports::Store;
+use hudhud_proto::{AccountId, ConversationId, MessageId, Seq};
+use hudhud_sim::check::end::{End, Held, Known};
+use hudhud_sim::check::{Names, Observer, Placed, Violation, Written};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Everything that was seen.
+pub struct Seen(Mutex<Inner>);
+
+struct Inner {
+    /// What each device has on disk.
+    devices: BTreeMap<Arc<str>, Mirror>,
+    observer: Observer,
+    last_change: Instant,
+}
+
+#[derive(Default)]
+struct Mirror {
+    account: Option<AccountId>,
+    storage: MemoryStorage,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        let inner = Inner { devices: BTreeMap::new(), observer: Observer::default(), last_change: Instant::now() };
+        Self(Mutex::new(inner))
+    }
+}
+
+/// A database on disk of which the test sees every change once it is durable.
+pub struct WatchedStorage {
+    inner: SqliteStorage,
+    device: Arc<str>,
+    seen: Arc<Seen>,
+}
+
+impl WatchedStorage {
+    /// Watches a database.
+    pub fn new(inner: SqliteStorage, device: Arc<str>, seen: Arc<Seen>) -> Self {
+        Self { inner, device, seen }
+    }
+}
+
+impl Storage for WatchedStorage {
+    fn load(&mut self) -> Result<State, StorageError> {
+        self.inner.load()
+    }
+
+    fn persist(&mut self, changes: &[Change]) -> Result<(), StorageError> {
+        self.inner.persist(changes)?;
+        self.seen.persisted(&self.device, changes);
+        Ok(())
+    }
+
+    fn entries_before(&mut self, id: ConversationId, before: Seq, limit: usize) -> Result<Vec<Entry>, StorageError> {
+        self.inner.entries_before(id, before, limit)
+    }
+}
+
+/// Ids as they are.
+struct Plain;
+
+impl Names for Plain {
+    fn conversation(&self, id: ConversationId) -> String {
+        id.to_string()
+    }
+
+    fn message(&self, id: MessageId) -> String {
+        id.to_string()
+    }
+}
+
+impl Seen {
+    /// A device stored something.
+    fn persisted(&self, device: &Arc<str>, changes: &[Change]) {
+        let mut inner = self.0.lock();
+        let Inner { devices, observer, last_change } = &mut *inner;
+        *last_change = Instant::now();
+        let mirror = devices.entry(device.clone()).or_default();
+        for change in changes {
+            match change {
+                Change::SaveAccount(account) => mirror.account = Some(account.account),
+                Change::PutOutgoing(outgoing) => {
+                    let written = observer.written.entry(outgoing.message).or_insert_with(|| Written {
+                        device: device.clone(),
+                        conversation: outgoing.conversation,
+                        number: outgoing.number,
+                        payload: outgoing.content.payload.clone(),
+                        state: OutgoingState::Queued,
+                        accepted: false,
+                        discarded: false,
+                    });
+                    written.number = outgoing.number;
+                    written.state = outgoing.state.clone();
+                    written.accepted |= outgoing.state == OutgoingState::Accepted;
+                }
+                Change::PutConversation(row) => {
+                    let old = mirror.storage.conversations().find(|old| old.id == row.id);
+                    for (mark, old, new) in old.into_iter().flat_map(|old| marks(old, row)) {
+                        if new < old {
+                            let what = format!("{device}: {mark} of {} went back from {old} to {new}", row.id);
+                            observer.violate(5, what, Vec::new());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        mirror.storage.persist(changes).expect("memory does not fail");
+    }
+
+    /// A device told its person something.
+    pub fn event(&self, device: &Arc<str>, event: &Event) {
+        let Event::Entry(entry) = event else { return };
+        let mut inner = self.0.lock();
+        if !inner.observer.shown.insert((device.clone(), entry.conversation, entry.message)) {
+            inner.observer.violate(2, format!("{device} showed {} twice", entry.message), Vec::new());
+        }
+    }
+
+    /// Whether so many devices hold something of a conversation.
+    pub fn all_have(&self, id: ConversationId, devices: usize) -> bool {
+        let inner = self.0.lock();
+        let has = |mirror: &&Mirror| mirror.storage.entries(id).next().is_some();
+        inner.devices.values().filter(has).count() == devices
+    }
+
+    /// What a device has.
+    pub fn conversations(&self, device: &Arc<str>) -> Vec<ConversationId> {
+        let inner = self.0.lock();
+        let rows = inner.devices.get(device).into_iter().flat_map(|mirror| mirror.storage.conversations());
+        rows.map(|row| row.id).collect()
+    }
+
+    /// Whether every outbox is empty and all cursors of a conversation are the same.
+    pub fn agree(&self) -> bool {
+        self.disagreement().is_empty()
+    }
+
+    /// Who is behind, or still has to send.
+    pub fn disagreement(&self) -> String {
+        let inner = self.0.lock();
+        let rows = || {
+            inner.devices.iter().flat_map(|(name, mirror)| mirror.storage.conversations().map(move |row| (name, row)))
+        };
+        let mut heads: BTreeMap<ConversationId, Seq> = BTreeMap::new();
+        for (_, row) in rows() {
+            let head = heads.entry(row.id).or_default();
+            *head = row.cursor.max(*head);
+        }
+        let behind = rows().filter(|(_, row)| row.cursor < heads[&row.id]);
+        let behind =
+            behind.map(|(name, row)| format!("{name} is at {} of {} in {}", row.cursor, heads[&row.id], row.id));
+        let unsent = inner.devices.iter().filter_map(|(name, mirror)| match mirror.storage.outbox().count() {
+            0 => None,
+            unsent => Some(format!("{name} has {unsent} messages in its outbox")),
+        });
+        behind.chain(unsent).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Since when nothing was stored anywhere.
+    pub fn quiet_for(&self) -> Duration {
+        self.0.lock().last_change.elapsed()
+    }
+
+    /// Holds what devices have against what the server has.
+    pub async fn check(&self, messages: &dyn Store) -> Vec<Violation> {
+        let mut inner = self.0.lock();
+        let Inner { devices, observer, .. } = &mut *inner;
+        let ids: BTreeSet<ConversationId> =
+            devices.values().flat_map(|mirror| mirror.storage.conversations().map(|row| row.id)).collect();
+        let mut conversations = BTreeMap::new();
+        for id in ids {
+            // The store answers at once: nobody else uses it.
+            let known = Known::read(messages, id).now_or_never().expect("an embedded store reads without waiting");
+            let known = known.expect("what the server stored can be read");
+            for (seq, entry) in known.timeline() {
+                if let Some(placed) = Placed::new(entry) {
+                    observer.placed.insert((id, placed.message), seq);
+                    observer.log.insert((id, seq), placed);
+                }
+            }
+            conversations.insert(id, known);
+        }
+        let held = devices
+            .iter()
+            .filter_map(|(name, mirror)| Some(Held::new(name.clone(), mirror.account?, true, &mirror.storage)));
+        let end = End { names: &Plain, devices: held.collect(), conversations };
+        let mut violations = std::mem::take(&mut observer.violations);
+        violations.extend(end.settled(observer));
+        violations.extend(end.agreed());
+        violations
+    }
+}
+
+/// What only climbs.
+fn marks(old: &ConversationRow, new: &ConversationRow) -> [(&'static str, Seq, Seq); 4] {
+    [
+        ("the cursor", old.cursor, new.cursor),
+        ("read", old.read, new.read),
+        ("received by others", old.others_received, new.others_received),
+        ("read by others", old.others_read, new.others_read),
+    ]
+}

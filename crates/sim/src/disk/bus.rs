@@ -1,0 +1,212 @@
+//! A log that groups appends, and loses what it did not answer for.
+
+use super::consumer::{self, ServerMembership};
+use super::{Fate, Machine, error};
+use crate::mutants::Mutant;
+use crate::server::Process;
+use crate::watched::Watched;
+use crate::world::World;
+use async_trait::async_trait;
+use bytes::Bytes;
+use hudhud_ports::memory::{Bus as Log, BusOptions};
+use hudhud_ports::{Bus, ErrorKind, Membership, Result};
+use hudhud_proto::{Position, Shard};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Committed records that a shard keeps: so many commits may be forgotten by a crash.
+const RETAINED_RECORDS: usize = 64;
+
+/// The log and its disk, shared by all servers.
+pub struct BusDisk {
+    machine: Machine,
+    log: Log,
+    sync: Mutex<SyncState>,
+    /// The number of the last group that is durable.
+    synced: Watched<u64>,
+    /// Raised to make every member lose its shards, as when a cluster shares them anew.
+    shares: Watched<u64>,
+}
+
+#[derive(Default)]
+struct SyncState {
+    /// The number of the group that is being gathered.
+    group: u64,
+    scheduled: bool,
+}
+
+/// A server's way to it.
+pub struct ServerBus {
+    disk: Arc<BusDisk>,
+    process: Process,
+}
+
+impl BusDisk {
+    /// An empty one.
+    pub fn new(world: &World) -> Arc<Self> {
+        let options =
+            BusOptions { shards: world.plan().shards, retained_records: RETAINED_RECORDS, ..BusOptions::default() };
+        Arc::new(Self {
+            machine: Machine::new(world),
+            log: Log::new(options),
+            sync: Mutex::new(SyncState { group: 1, scheduled: false }),
+            synced: Watched::new(0),
+            shares: Watched::new(0),
+        })
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(super) fn world(&self) -> &World {
+        &self.machine.world
+    }
+
+    pub(super) fn shares(&self) -> &Watched<u64> {
+        &self.shares
+    }
+
+    /// What was appended and not synced is lost, or kept up to some point; so are the last commits; all members are gone.
+    pub fn crash(&self) {
+        let world = &self.machine.world;
+        let unsynced = self.log.unsynced();
+        let (kept, uncommitted) =
+            world.draw(|chance| (chance.index(unsynced + 1), chance.index(RETAINED_RECORDS / 2 + 1)));
+        self.machine.lose_power();
+        self.log.crash(kept, uncommitted);
+        let mut sync = self.sync.lock();
+        *sync = SyncState { group: sync.group + 1, scheduled: false };
+        world.note(format_args!("the bus kept {kept} of {unsynced} unsynced records and forgot {uncommitted} commits"));
+    }
+
+    /// Answers nobody until then.
+    pub fn stall(&self, until: Duration) {
+        *self.machine.stalled_until.lock() = until;
+    }
+
+    /// Has no room until then.
+    pub fn fill(&self, until: Duration) {
+        *self.machine.full_until.lock() = until;
+    }
+
+    /// Takes all shards away from everybody and shares them anew.
+    pub fn share_anew(&self) {
+        self.shares.change(|times| *times += 1);
+    }
+
+    /// Appends and returns once it is durable; never, if the power goes before.
+    async fn append(self: &Arc<Self>, by: &str, shard: Shard, records: Vec<Bytes>) -> Result<Vec<Position>> {
+        let power = self.machine.power();
+        self.machine.reach().await;
+        if self.machine.power() != power {
+            return std::future::pending().await;
+        }
+        let count = records.len();
+        let positions = self.log.stage(shard, records)?;
+        self.machine.world.note(format_args!("{by} staged {count} records in shard {}: {positions:?}", shard.0));
+        let group = self.schedule_sync(power);
+        if self.machine.world.plan().mutant != Some(Mutant::BusAnswersEarly) {
+            self.synced.until(|synced| *synced >= group).await;
+            if self.machine.power() != power {
+                return std::future::pending().await;
+            }
+        }
+        Ok(positions)
+    }
+
+    /// Everything staged until the next sync becomes durable together. Returns the number of that group.
+    fn schedule_sync(self: &Arc<Self>, power: u64) -> u64 {
+        let mut sync = self.sync.lock();
+        let group = sync.group;
+        if !sync.scheduled {
+            sync.scheduled = true;
+            let wait = self.machine.world.draw(|chance| chance.millis(1..10));
+            let disk = self.clone();
+            self.machine.world.spawn(async move {
+                disk.machine.world.sleep(wait).await;
+                if disk.machine.power() == power {
+                    let mut sync = disk.sync.lock();
+                    *sync = SyncState { group: group + 1, scheduled: false };
+                    drop(sync);
+                    disk.log.sync();
+                    disk.synced.change(|synced| *synced = group);
+                }
+            });
+        }
+        group
+    }
+}
+
+impl ServerBus {
+    /// The way of this process.
+    pub fn new(disk: &Arc<BusDisk>, process: &Process) -> Self {
+        Self { disk: disk.clone(), process: process.clone() }
+    }
+
+    /// Under way beside the caller.
+    fn start(&self, shard: Shard, records: Vec<Bytes>, after: Duration) -> oneshot::Receiver<Result<Vec<Position>>> {
+        let (answer, answered) = oneshot::channel();
+        let (disk, by) = (self.disk.clone(), self.process.name().clone());
+        let power = disk.machine.power();
+        self.disk.machine.world.spawn(async move {
+            if !after.is_zero() {
+                disk.machine.world.sleep(after).await;
+            }
+            if disk.machine.power() == power {
+                // Who asked may be gone.
+                let _ = answer.send(disk.append(&by, shard, records).await);
+            }
+        });
+        answered
+    }
+
+    fn failed(&self, kind: ErrorKind, shard: Shard) -> hudhud_ports::Error {
+        let name = self.process.name();
+        self.disk.machine.world.note(format_args!("{name} failed to append to shard {}: {kind:?}", shard.0));
+        error(kind, "append")
+    }
+}
+
+#[async_trait]
+impl Bus for ServerBus {
+    fn shards(&self) -> u32 {
+        self.disk.log.shards()
+    }
+
+    async fn append(&self, shard: Shard, records: Vec<Bytes>) -> Result<Vec<Position>> {
+        let machine = &self.disk.machine;
+        let weather = &machine.world.plan().weather;
+        match machine.fate(weather.bus_refuses, weather.bus_times_out, true) {
+            Fate::Done => {
+                let answer = self.start(shard, records, Duration::ZERO).await;
+                answer.map_err(|_| self.failed(ErrorKind::Timeout, shard))?
+            }
+            Fate::Refused(kind) => {
+                machine.reach().await;
+                Err(self.failed(kind, shard))
+            }
+            Fate::Unanswered => {
+                let landings = machine.world.draw(|chance| match chance.below(4) {
+                    0 => vec![],
+                    1 => vec![Duration::ZERO],
+                    2 => vec![chance.millis(1..12_000)],
+                    _ => vec![chance.millis(0..1_000), chance.millis(1..12_000)],
+                });
+                for after in landings {
+                    // Nobody waits for the answer.
+                    drop(self.start(shard, records.clone(), after));
+                }
+                machine.wait_in_vain().await;
+                Err(self.failed(ErrorKind::Timeout, shard))
+            }
+        }
+    }
+
+    async fn join(&self) -> Result<Box<dyn Membership>> {
+        self.disk.machine.reach().await;
+        Ok(Box::new(ServerMembership::new(consumer::Place { bus: self.disk.clone(), process: self.process.clone() })))
+    }
+}

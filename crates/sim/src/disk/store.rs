@@ -1,0 +1,270 @@
+//! A database whose calls can fail in every way that the contract of [`Store`] allows.
+
+use super::{Fate, Machine, error};
+use crate::mutants::Mutant;
+use crate::server::Process;
+use crate::world::World;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use hudhud_ports::{Claim, ErrorKind, Key, Result, Row, Scan, Store, Table, Write, memory};
+use hudhud_proto::{DeviceId, Message as _, v1};
+use hudhud_roles::tables;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The engine and its disk, shared by all servers.
+pub struct StoreDisk {
+    machine: Machine,
+    name: &'static str,
+    rows: memory::Store,
+}
+
+/// A server's way to it.
+pub struct ServerStore {
+    disk: Arc<StoreDisk>,
+    process: Process,
+}
+
+/// When what was not answered is done after all.
+enum Landing {
+    AtOnce,
+    After(Duration),
+    Never,
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("memory engines do not wait")
+}
+
+impl StoreDisk {
+    /// An empty one. `clock` is the engine's own.
+    pub fn new(world: &World, name: &'static str, clock: Arc<dyn hudhud_ports::Clock>) -> Arc<Self> {
+        Arc::new(Self { machine: Machine::new(world), name, rows: memory::Store::new(clock) })
+    }
+
+    /// What is stored, without any fault: for who checks.
+    pub fn rows(&self) -> &memory::Store {
+        &self.rows
+    }
+
+    /// Loses power: what was not flushed is kept up to some point.
+    pub fn lose_power(&self) {
+        let unsynced = self.rows.unsynced();
+        let world = &self.machine.world;
+        let kept = world.draw(|chance| chance.index(unsynced + 1));
+        self.machine.lose_power();
+        self.rows.crash(kept);
+        world.note(format_args!("{} kept {kept} of {unsynced} unsynced batches", self.name));
+    }
+
+    /// Answers nobody until then.
+    pub fn stall(&self, until: Duration) {
+        *self.machine.stalled_until.lock() = until;
+    }
+
+    /// Has no room until then.
+    pub fn fill(&self, until: Duration) {
+        *self.machine.full_until.lock() = until;
+    }
+
+    fn apply(&self, by: &str, writes: Vec<Write>) -> Result<()> {
+        let world = &self.machine.world;
+        let writes = match world.plan().mutant {
+            Some(mutant) => mutant.keep(world, writes),
+            None => writes,
+        };
+        world.note(format_args!("{by} stored in {}: {}", self.name, Tables(&writes)));
+        for write in &writes {
+            crate::check::rows::written(world, write);
+            if let Some(session) = session(world, write) {
+                world.note(format_args!("{by} {session}"));
+            }
+        }
+        now(self.rows.write(writes))
+    }
+}
+
+/// A change of who is connected where, in a few words.
+fn session(world: &World, write: &Write) -> Option<String> {
+    if write.key.table != tables::SESSIONS {
+        return None;
+    }
+    let device = world.device(DeviceId::from_slice(&write.key.sort).ok()?);
+    let Some(value) = &write.value else { return Some(format!("took {device} out, as of {:x}", write.version)) };
+    let row = v1::SessionRow::decode_from_slice(value).ok()?;
+    Some(format!("put {device} on {}'s connection {}, as of {:x}", row.gateway, row.connection, write.version))
+}
+
+/// A batch of writes in a few words.
+struct Tables<'a>(&'a [Write]);
+
+impl std::fmt::Display for Tables<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut counts: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+        for write in self.0 {
+            let (count, version) = counts.entry(write.key.table.name).or_default();
+            *count += 1;
+            *version = (*version).max(write.version);
+        }
+        for (n, (table, (count, version))) in counts.into_iter().enumerate() {
+            let space = if n == 0 { "" } else { " " };
+            write!(f, "{space}{table}×{count}@{version:x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ServerStore {
+    /// The way of this process.
+    pub fn new(disk: &Arc<StoreDisk>, process: &Process) -> Self {
+        Self { disk: disk.clone(), process: process.clone() }
+    }
+
+    fn fate(&self, writes: bool) -> Fate {
+        let weather = &self.disk.machine.world.plan().weather;
+        self.disk.machine.fate(weather.store_refuses, weather.store_times_out, writes)
+    }
+
+    async fn read<T>(&self, op: &'static str, read: impl FnOnce(&memory::Store) -> Result<T>) -> Result<T> {
+        let machine = &self.disk.machine;
+        let fate = self.fate(false);
+        machine.reach().await;
+        match fate {
+            Fate::Done => read(&self.disk.rows),
+            Fate::Refused(kind) => Err(self.failed(op, kind)),
+            Fate::Unanswered => {
+                machine.wait_in_vain().await;
+                Err(self.failed(op, ErrorKind::Timeout))
+            }
+        }
+    }
+
+    /// Does it beside the caller: once it is under way, the caller's death does not end it. A loss of power does.
+    async fn change<T: Send + 'static>(
+        &self,
+        op: &'static str,
+        change: impl FnOnce(&StoreDisk) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let disk = self.disk.clone();
+        let power = disk.machine.power();
+        disk.machine.world.clone().spawn(async move {
+            disk.machine.reach().await;
+            if disk.machine.power() == power {
+                // Who asked may be gone.
+                let _ = answer.send(change(&disk));
+            }
+        });
+        answered.await.map_err(|_| self.failed(op, ErrorKind::Unavailable))?
+    }
+
+    /// Some of it may be done, partition by partition, at once or later.
+    async fn write_unanswered(&self, writes: Vec<Write>) {
+        let world = &self.disk.machine.world;
+        let mut batches: BTreeMap<(&'static Table, Bytes), Vec<Write>> = BTreeMap::new();
+        for write in writes {
+            batches.entry((write.key.table, write.key.partition.clone())).or_default().push(write);
+        }
+        let one_fate = world.draw(|chance| chance.hits(500_000)).then(|| self.landing());
+        let power = self.disk.machine.power();
+        for batch in batches.into_values() {
+            let drawn;
+            let landing = match &one_fate {
+                Some(landing) => landing,
+                None => {
+                    drawn = self.landing();
+                    &drawn
+                }
+            };
+            let (disk, name) = (self.disk.clone(), self.process.name().clone());
+            match landing {
+                Landing::AtOnce => _ = disk.apply(&name, batch),
+                Landing::Never => {}
+                Landing::After(wait) => {
+                    let wait = *wait;
+                    world.spawn(async move {
+                        disk.machine.world.sleep(wait).await;
+                        if disk.machine.power() == power {
+                            // Nobody waits for it.
+                            let _ = disk.apply(&name, batch);
+                        }
+                    });
+                }
+            }
+        }
+        self.disk.machine.wait_in_vain().await;
+    }
+
+    fn landing(&self) -> Landing {
+        self.disk.machine.world.draw(|chance| match chance.below(3) {
+            0 => Landing::AtOnce,
+            1 => Landing::After(chance.millis(1..15_000)),
+            _ => Landing::Never,
+        })
+    }
+
+    fn failed(&self, op: &'static str, kind: ErrorKind) -> hudhud_ports::Error {
+        let (name, disk) = (self.process.name(), self.disk.name);
+        self.disk.machine.world.note(format_args!("{name} failed to {op} in {disk}: {kind:?}"));
+        error(kind, op)
+    }
+}
+
+#[async_trait]
+impl Store for ServerStore {
+    async fn get(&self, key: Key) -> Result<Option<Row>> {
+        self.read("get", |rows| now(rows.get(key))).await
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Vec<Row>> {
+        self.read("scan", |rows| now(rows.scan(scan))).await
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<()> {
+        match self.fate(true) {
+            Fate::Done => {
+                let name = self.process.name().clone();
+                self.change("write", move |disk| disk.apply(&name, writes)).await
+            }
+            Fate::Refused(kind) => {
+                self.disk.machine.reach().await;
+                Err(self.failed("write", kind))
+            }
+            Fate::Unanswered => {
+                self.write_unanswered(writes).await;
+                Err(self.failed("write", ErrorKind::Timeout))
+            }
+        }
+    }
+
+    async fn claim(&self, write: Write) -> Result<Claim> {
+        let fate = self.fate(true);
+        if let Fate::Refused(kind) = fate {
+            self.disk.machine.reach().await;
+            return Err(self.failed("claim", kind));
+        }
+        let claimed = self.change("claim", move |disk| now(disk.rows.claim(write))).await;
+        if fate == Fate::Unanswered {
+            self.disk.machine.wait_in_vain().await;
+            return Err(self.failed("claim", ErrorKind::Timeout));
+        }
+        claimed
+    }
+
+    async fn flush(&self) -> Result<()> {
+        let lies = self.disk.machine.world.plan().mutant == Some(Mutant::FlushDoesNothing);
+        let fate = self.fate(false);
+        if let Fate::Refused(kind) = fate {
+            return Err(self.failed("flush", kind));
+        }
+        let flushed = self.change("flush", move |disk| if lies { Ok(()) } else { now(disk.rows.flush()) }).await;
+        if fate == Fate::Unanswered {
+            self.disk.machine.wait_in_vain().await;
+            return Err(self.failed("flush", ErrorKind::Timeout));
+        }
+        flushed
+    }
+}

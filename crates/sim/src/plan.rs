@@ -1,0 +1,225 @@
+//! What a seed decides before anything runs: who takes part, how the servers are set, what fails how often.
+//!
+//! Each kind of fault is left out of many runs altogether: what hides behind one fault shows where it is absent.
+
+use crate::chance::{Chance, PerMillion};
+use crate::mutants::Mutant;
+use hudhud_proto::Encoding;
+use hudhud_roles::settings::{PasswordCost, Rate, Rates, Settings};
+use std::time::Duration;
+
+/// How the server side is arranged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrangement {
+    /// One process with all roles; its engines are in it, as on one machine.
+    AllInOne,
+    /// Two processes with all roles on shared engines, as in a cluster.
+    TwoServers,
+}
+
+/// Everything that a seed decides at the start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// See there.
+    pub arrangement: Arrangement,
+    /// The people and their devices.
+    pub people: Vec<PersonPlan>,
+    /// Accounts that never connect and are members of one big group. None in most runs.
+    pub crowd: usize,
+    /// How the servers are set.
+    pub settings: Settings,
+    /// The number of shards of the bus.
+    pub shards: u32,
+    /// The bound of the cache, in bytes.
+    pub cache_bytes_max: usize,
+    /// Messages and directory in one engine, which loses power as one.
+    pub one_store: bool,
+    /// Network latency one way, in milliseconds at most.
+    pub latency_ms_max: u64,
+    /// Wait between two things that people do, in milliseconds at most.
+    pub pause_ms_max: u64,
+    /// How long faults and workload last.
+    pub busy: Duration,
+    /// What fails how often meanwhile.
+    pub weather: Weather,
+    /// A promise that is broken on purpose.
+    pub mutant: Option<Mutant>,
+}
+
+/// A person.
+#[derive(Clone, Debug)]
+pub struct PersonPlan {
+    /// The handle.
+    pub name: &'static str,
+    /// How each of its devices speaks.
+    pub devices: Vec<Encoding>,
+    /// Whether others learn what it read.
+    pub read_receipts: bool,
+}
+
+/// What fails how often. Chances are per call, intervals are means.
+#[derive(Clone, Debug, Default)]
+pub struct Weather {
+    /// A store's call is refused.
+    pub store_refuses: PerMillion,
+    /// A store's call has no answer; a write may be there nevertheless, at once or later.
+    pub store_times_out: PerMillion,
+    /// An append is refused.
+    pub bus_refuses: PerMillion,
+    /// An append has no answer; its records may land now, later, never or twice.
+    pub bus_times_out: PerMillion,
+    /// Reading the bus or committing fails.
+    pub consumer_fails: PerMillion,
+    /// The cache fails, or lost what it is asked for.
+    pub cache_fails: PerMillion,
+    /// The cache answers with an older value.
+    pub cache_lies: PerMillion,
+    /// A push is lost without a word.
+    pub push_lost: PerMillion,
+    /// A push fails, before or after it was done.
+    pub push_fails: PerMillion,
+    /// A push is done twice.
+    pub push_twice: PerMillion,
+    /// A push is done later, when others may have overtaken it.
+    pub push_late: PerMillion,
+    /// A device dies between two steps of its own.
+    pub device_dies: PerMillion,
+    /// Between two larger events.
+    pub event_ms_mean: u64,
+    /// Which larger events there are, each as often as it is listed.
+    pub events: Vec<Fault>,
+}
+
+/// A larger event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// A server process is killed (kill -9) and started again after a while.
+    Kill,
+    /// The power goes: all servers and all disks.
+    PowerLoss,
+    /// A server process is stopped as an operator does and started again.
+    Drain,
+    /// A server process stands still (SIGSTOP) and goes on.
+    Pause,
+    /// The bus takes all shards away and shares them anew.
+    Rebalance,
+    /// A server's clock jumps.
+    ServerClock,
+    /// A store answers nobody for a while.
+    StoreStalls,
+    /// Stores and bus have no room for a while.
+    Full,
+    /// The cache forgets everything.
+    CacheRestart,
+    /// Servers can't reach each other's gateways for a while.
+    GatewayPartition,
+    /// A connection is cut: both ends notice at once.
+    Cut,
+    /// A connection carries nothing any more and nobody is told.
+    BlackHole,
+    /// A device can't reach any server for a while.
+    DevicePartition,
+    /// A device dies and is started again.
+    DeviceCrash,
+    /// A device does nothing for a while and reads nothing, as a suspended app.
+    DeviceSuspend,
+    /// A device's clock jumps.
+    DeviceClock,
+}
+
+const FAULTS: [Fault; 16] = [
+    Fault::Kill,
+    Fault::PowerLoss,
+    Fault::Drain,
+    Fault::Pause,
+    Fault::Rebalance,
+    Fault::ServerClock,
+    Fault::StoreStalls,
+    Fault::Full,
+    Fault::CacheRestart,
+    Fault::GatewayPartition,
+    Fault::Cut,
+    Fault::BlackHole,
+    Fault::DevicePartition,
+    Fault::DeviceCrash,
+    Fault::DeviceSuspend,
+    Fault::DeviceClock,
+];
+
+const NAMES: [&str; 6] = ["ann", "ben", "cleo", "dan", "eve", "finn"];
+
+impl Plan {
+    /// What this seed decides.
+    pub fn new(seed: u64) -> Self {
+        let mut chance = Chance::new(seed, "plan");
+        let arrangement = if chance.hits(500_000) { Arrangement::AllInOne } else { Arrangement::TwoServers };
+        let people = chance.within(2..6) as usize;
+        let people = NAMES[..people].iter().map(|name| PersonPlan::new(name, &mut chance)).collect();
+        Self {
+            arrangement,
+            people,
+            crowd: if chance.hits(100_000) { 70 } else { 0 },
+            settings: settings(&mut chance),
+            shards: chance.within(1..6) as u32,
+            cache_bytes_max: chance.within(200..20_000) as usize,
+            one_store: chance.hits(500_000),
+            latency_ms_max: *chance.pick(&[2, 20, 200]).expect("there are some"),
+            pause_ms_max: *chance.pick(&[200, 500, 1_500]).expect("there are some"),
+            busy: Duration::from_secs(60),
+            weather: Weather::new(&mut chance),
+            mutant: None,
+        }
+    }
+}
+
+impl PersonPlan {
+    fn new(name: &'static str, chance: &mut Chance) -> Self {
+        let devices = chance.within(1..4);
+        let encoding = |json| if json { Encoding::Json } else { Encoding::Protobuf };
+        let devices = (0..devices).map(|_| encoding(chance.hits(250_000))).collect();
+        Self { name, devices, read_receipts: chance.hits(850_000) }
+    }
+}
+
+impl Weather {
+    fn new(chance: &mut Chance) -> Self {
+        let mut rare = |most: u64| if chance.hits(500_000) { chance.within(1..most) as PerMillion } else { 0 };
+        let mut weather = Self {
+            store_refuses: rare(30_000),
+            store_times_out: rare(10_000),
+            bus_refuses: rare(50_000),
+            bus_times_out: rare(50_000),
+            consumer_fails: rare(50_000),
+            cache_fails: rare(300_000),
+            cache_lies: rare(300_000),
+            push_lost: rare(200_000),
+            push_fails: rare(100_000),
+            push_twice: rare(200_000),
+            push_late: rare(200_000),
+            device_dies: rare(3_000),
+            ..Self::default()
+        };
+        weather.event_ms_mean = *chance.pick(&[500, 1_500, 5_000]).expect("there are some");
+        weather.events = chance.some(&FAULTS, 500_000);
+        weather
+    }
+}
+
+/// Intervals are shorter than a real server's, so that a minute holds many of them; limits are small, so that they are reached.
+fn settings(chance: &mut Chance) -> Settings {
+    Settings {
+        password: PasswordCost { memory_kib: 8, passes: 1 },
+        ping_interval: chance.millis(1_500..4_000),
+        hello_timeout: Duration::from_secs(10),
+        outbox_frames_max: chance.within(4..200) as usize,
+        lease: chance.millis(3_000..8_000),
+        session_cache_ttl: Duration::from_secs(chance.within(1..300)),
+        conversations_cached_max: chance.within(1..64) as usize,
+        dispatch_batch_max: chance.within(1..48) as usize,
+        commit_interval: chance.millis(50..2_000),
+        call_timeout: chance.millis(1_000..5_000),
+        // People here meet many strangers in a minute.
+        rates: Rates { look_ups: Rate { burst: 1_000, interval: Duration::from_millis(10) }, ..Rates::default() },
+        ..Settings::default()
+    }
+}

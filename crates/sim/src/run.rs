@@ -1,0 +1,137 @@
+//! One run, from a seed to a verdict.
+
+use crate::check::end::End;
+use crate::check::{CONVERGENCE_MAX, Violation};
+use crate::people::People;
+use crate::plan::Plan;
+use crate::site::Site;
+use crate::weather;
+use crate::world::{Totals, World};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Lines of history that a failure shows.
+const HISTORY_LINES: usize = 60;
+/// How late a write or an append may land that was not answered, after faults have ended.
+const LATE_MAX: Duration = Duration::from_secs(16);
+/// How often the checker looks whether everybody agrees.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Of everything that happened: the same seed has the same hash.
+    pub trace_hash: String,
+    /// What was counted.
+    pub totals: Totals,
+    /// What must not have happened, with its history; none if all is well.
+    pub failure: Option<String>,
+    /// Which guarantees were violated.
+    pub violated: Vec<u8>,
+}
+
+/// Runs a plan. `loud`: every line of the trace is printed.
+///
+/// # Panics
+/// If the simulator itself can't run.
+pub fn run(seed: u64, plan: Plan, loud: bool) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without I/O can always be made");
+    runtime.block_on(async {
+        let world = World::new(seed, plan, loud);
+        let site = Site::new(&world);
+        let people = People::new(&world, &site);
+        live(&world, &site, &people).await;
+        report(seed, &world)
+    })
+}
+
+async fn live(world: &World, site: &Arc<Site>, people: &Arc<People>) {
+    if let Err(error) = people.set_up().await {
+        world.observer().violate(0, format!("people can't begin: {error:#}"), Vec::new());
+        return;
+    }
+    world.set_rough(true);
+    world.note(format_args!("faults begin"));
+    let until = world.now() + world.plan().busy;
+    world.spawn(weather::blow(world.clone(), site.clone(), people.clone(), until));
+    world.spawn(people.clone().live(until));
+    while world.now() < until && world.observer().violations.is_empty() {
+        world.sleep(LOOK_INTERVAL).await;
+    }
+    world.set_rough(false);
+    world.note(format_args!("faults end"));
+    site.heal();
+    people.come_online();
+    let until = world.now() + CONVERGENCE_MAX;
+    let nothing_late = world.now() + LATE_MAX;
+    while world.now() < nothing_late {
+        world.sleep(LOOK_INTERVAL).await;
+        // What an event began before faults ended.
+        site.heal();
+    }
+    if !settles(world, people, site, until, |end| end.settled(&world.observer())).await {
+        return;
+    }
+    people.reopen();
+    settles(world, people, site, world.now() + CONVERGENCE_MAX, |end| end.agreed()).await;
+    conclude(world, site, people, |end| end.settled(&world.observer()).into_iter().chain(end.agreed()).collect());
+}
+
+/// Waits until nothing is found any more. If that takes too long, what is found is wrong.
+async fn settles(
+    world: &World,
+    people: &People,
+    site: &Arc<Site>,
+    until: Duration,
+    find: impl Fn(&End<'_>) -> Vec<Violation>,
+) -> bool {
+    while world.now() < until && world.observer().violations.is_empty() {
+        world.sleep(LOOK_INTERVAL).await;
+        if find(&End::new(world, site, &people.devices())).is_empty() {
+            return true;
+        }
+    }
+    conclude(world, site, people, find);
+    false
+}
+
+fn conclude(world: &World, site: &Arc<Site>, people: &People, find: impl FnOnce(&End<'_>) -> Vec<Violation>) {
+    let end = End::new(world, site, &people.devices());
+    let found = find(&end);
+    world.count(|totals| totals.entries = end.entries());
+    let mut observer = world.observer();
+    for Violation { guarantee, what, words } in found {
+        observer.violate(guarantee, what, words);
+    }
+}
+
+fn report(seed: u64, world: &World) -> Report {
+    world.count(|totals| {
+        totals.runs = 1;
+        totals.simulated = world.now();
+    });
+    let violations = world.observer().violations.clone();
+    let trace = world.trace();
+    let failure = violations.first().map(|first| {
+        let mut text = format!("seed {seed} violates a guarantee\n");
+        for Violation { guarantee, what, .. } in &violations {
+            text += &format!("  guarantee {guarantee}: {what}\n");
+        }
+        let history = trace.find(&first.words, HISTORY_LINES);
+        let about = if first.words.is_empty() { "the run".to_owned() } else { first.words.join(" and ") };
+        text += &format!("the last lines about {about}:\n{}\n", history.join("\n"));
+        let mutant = world.plan().mutant.map(|mutant| format!(" --mutant {mutant:?}")).unwrap_or_default();
+        text += &format!("replay it: cargo run -p hudhud-sim -- --seed {seed} --trace{mutant}\n");
+        text
+    });
+    Report {
+        seed,
+        trace_hash: trace.hash().to_hex().to_string(),
+        totals: world.totals(),
+        failure,
+        violated: violations.iter().map(|violation| violation.guarantee).collect(),
+    }
+}

@@ -1,0 +1,128 @@
+//! The larger events of a run: crashes, power losses, partitions, clocks that jump.
+
+use crate::device::Order;
+use crate::network::End;
+use crate::people::People;
+use crate::plan::Fault;
+use crate::server::Server;
+use crate::site::Site;
+use crate::world::World;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Lets things happen until the time is over. What an event began may end later; [`Site::heal`] ends it.
+pub async fn blow(world: World, site: Arc<Site>, people: Arc<People>, until: Duration) {
+    let weather = world.plan().weather.clone();
+    if weather.events.is_empty() {
+        return;
+    }
+    loop {
+        let wait = world.draw(|chance| chance.millis(1..2 * weather.event_ms_mean));
+        if world.now() + wait >= until {
+            return;
+        }
+        world.sleep(wait).await;
+        let fault = world.draw(|chance| chance.pick(&weather.events).copied());
+        if let Some(fault) = fault {
+            world.count(|totals| totals.faults += 1);
+            world.note(format_args!("weather: {fault:?}"));
+            strike(&world, &site, &people, fault);
+        }
+    }
+}
+
+fn strike(world: &World, site: &Arc<Site>, people: &People, fault: Fault) {
+    let servers = site.servers();
+    let server = world.draw(|chance| chance.pick(servers).cloned()).expect("there are servers");
+    let (short, long) = world.draw(|chance| (chance.millis(50..3_000), chance.millis(500..12_000)));
+    let until = world.now() + long;
+    match fault {
+        Fault::Kill => {
+            server.kill(true);
+            start_later(world, &server, short);
+        }
+        Fault::PowerLoss => {
+            site.lose_power();
+            for server in servers {
+                let wait = short + world.draw(|chance| chance.millis(0..2_000));
+                start_later(world, server, wait);
+            }
+        }
+        Fault::Drain => {
+            let world = world.clone();
+            world.clone().spawn(async move {
+                server.drain(Duration::from_secs(2)).await;
+                start_later(&world, &server, short);
+            });
+        }
+        Fault::Pause => {
+            if let Some(run) = server.running() {
+                world.note(format_args!("{} stands still for {long:?}", server.name()));
+                run.process().stop();
+                let world = world.clone();
+                world.clone().spawn(async move {
+                    world.sleep(long).await;
+                    run.process().go_on();
+                });
+            }
+        }
+        Fault::Rebalance => site.bus().share_anew(),
+        Fault::ServerClock => {
+            // Leases are wall-clock times: two servers must not be apart by more than what a lease has left when it is renewed.
+            let most_us = world.plan().settings.lease.as_micros() as u64 / 4;
+            server.clock().set(world.draw(|chance| chance.within(0..2 * most_us) as i64 - most_us as i64));
+        }
+        Fault::StoreStalls => match world.draw(|chance| chance.below(3)) {
+            0 => site.messages().stall(until),
+            1 => site.directory().stall(until),
+            _ => site.bus().stall(until),
+        },
+        Fault::Full => {
+            site.messages().fill(until);
+            site.directory().fill(until);
+            site.bus().fill(until);
+        }
+        Fault::CacheRestart => site.cache().restart(),
+        Fault::GatewayPartition => site.gateways().part(until),
+        Fault::Cut => {
+            if let Some(link) = site.network().any_link() {
+                link.reset(End::Device);
+                link.reset(End::Server);
+            }
+        }
+        Fault::BlackHole => {
+            if let Some(link) = site.network().any_link() {
+                link.become_hole();
+                // One end may be told.
+                match world.draw(|chance| chance.below(3)) {
+                    0 => link.reset(End::Device),
+                    1 => link.reset(End::Server),
+                    _ => {}
+                }
+            }
+        }
+        Fault::DevicePartition => {
+            let devices = people.devices();
+            if let Some(device) = world.draw(|chance| chance.pick(&devices).cloned()) {
+                site.network().cut_off(device.name(), until);
+            }
+        }
+        Fault::DeviceCrash => people.trouble(Order::Die),
+        Fault::DeviceSuspend => people.trouble(Order::Suspend),
+        Fault::DeviceClock => {
+            let devices = people.devices();
+            let offset_us = world.draw(|chance| chance.within(0..7_200_000_000) as i64 - 3_600_000_000);
+            if let Some(device) = world.draw(|chance| chance.pick(&devices).cloned()) {
+                device.clock().set(offset_us);
+            }
+        }
+    }
+}
+
+fn start_later(world: &World, server: &Arc<Server>, wait: Duration) {
+    let (sleeper, server) = (world.clone(), server.clone());
+    world.spawn(async move {
+        sleeper.sleep(wait).await;
+        server.start();
+    });
+}
