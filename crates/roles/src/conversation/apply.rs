@@ -13,7 +13,7 @@ use hudhud_proto::{AccountId, ConversationId, MessageId, Position, ProtocolError
 
 /// How far the clocks of two apis may be apart, in microseconds. Too much costs a look-up per device that begins to write in a
 /// conversation that was busy within this time; too little shows a message twice.
-const CLOCK_SKEW_US_MAX: u64 = 3_600 * 1_000_000;
+pub const CLOCK_SKEW_US_MAX: u64 = 600 * 1_000_000;
 
 /// What was decided of a message id. It is decided once: who was refused, and asks again under the same id when it could be
 /// allowed, would overtake what its device has sent since.

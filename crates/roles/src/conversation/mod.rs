@@ -18,7 +18,7 @@ use hudhud_proto::v1::{ConversationKind, HeadRow, MemberRow, Role, Span};
 use hudhud_proto::{AccountId, ConversationId, Position, Seq};
 use std::collections::BTreeMap;
 
-pub use apply::{Known, Outcome, Sequenced};
+pub use apply::{CLOCK_SKEW_US_MAX, Known, Outcome, Sequenced};
 pub use receipts::{Marks, ReceiptPush, Receipts};
 
 /// Rows of one conversation's partition: the head and its members, past ones too.

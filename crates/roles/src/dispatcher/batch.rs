@@ -2,7 +2,7 @@
 
 use super::{Core, Ended};
 use crate::conversation::record::{Decoded, Moved, Submission, decode};
-use crate::conversation::{Conversation, Known, Outcome, Receipts};
+use crate::conversation::{CLOCK_SKEW_US_MAX, Conversation, Known, Outcome, Receipts};
 use crate::session::{Post, Recipient};
 use crate::tables::{self, InboxPart};
 use hudhud_ports::{ErrorKind, Key, Order, Payload, Record, Scan, Write};
@@ -26,9 +26,10 @@ struct State {
     receipts: Option<Receipts>,
     /// Who sent what last, since the state was loaded.
     sent: BTreeMap<AccountId, Seq>,
-    /// The greatest message id that each device has in the log, for those that sent something new since the state was loaded:
-    /// a new message has a greater id than all before it.
+    /// The greatest message id that each device was given a seq for since the state was loaded.
     ids: BTreeMap<DeviceId, MessageId>,
+    /// The head's time when the state was loaded: what `ids` does not know of was accepted before.
+    loaded_us: u64,
 }
 
 /// The states of the conversations that were busy last.
@@ -124,7 +125,9 @@ impl Batch {
     ) -> Result<(), Ended> {
         let metrics = &core.services.metrics;
         let state = load(core, states, id).await?;
-        let last = state.ids.get(&submission.device).copied();
+        // A repetition of what was sequenced before the state was loaded is in no list of ids.
+        let ids_know = submission.accepted_us > state.loaded_us.saturating_add(CLOCK_SKEW_US_MAX);
+        let last = state.ids.get(&submission.device).copied().filter(|_| ids_know);
         let known = match state.conversation.needs_known(submission, position, last) {
             true => self.known(core, id, submission.message).await?,
             false => None,
@@ -135,9 +138,8 @@ impl Batch {
                 metrics.sequenced.inc();
                 let seq = Seq(sequenced.entry.seq);
                 state.sent.insert(submission.account, seq);
-                if last.map_or(!submission.resend, |last| last < submission.message) {
-                    state.ids.insert(submission.device, submission.message);
-                }
+                let greatest = state.ids.entry(submission.device).or_insert(submission.message);
+                *greatest = submission.message.max(*greatest);
                 if let Some(receipts) = &mut state.receipts {
                     receipts.sent(submission.account, seq);
                 }
@@ -246,7 +248,9 @@ async fn load<'a>(core: &Core, states: &'a mut States, id: ConversationId) -> Re
     if !states.0.contains(&id) {
         let messages = core.services.messages.as_ref();
         let conversation = core.persist("load a conversation", || crate::api::load_conversation(messages, id)).await?;
-        states.0.put(id, State { conversation, receipts: None, sent: BTreeMap::new(), ids: BTreeMap::new() });
+        let loaded_us = conversation.head.as_ref().map_or(0, |head| head.time_us);
+        let (sent, ids) = (BTreeMap::new(), BTreeMap::new());
+        states.0.put(id, State { conversation, receipts: None, sent, ids, loaded_us });
     }
     Ok(states.0.get_mut(&id).expect("put above"))
 }

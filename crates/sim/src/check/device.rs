@@ -60,7 +60,14 @@ fn wrote(world: &World, device: &Device, outgoing: &Outgoing) {
         written.number = next;
     }
     written.state = outgoing.state.clone();
-    written.accepted |= outgoing.state == OutgoingState::Accepted;
+    let accepted = outgoing.state == OutgoingState::Accepted;
+    written.accepted |= accepted;
+    // 11: a resend would bring back what is lost after this, and hide that it was promised too early.
+    if accepted && !observer.durable.contains(&outgoing.message) {
+        let message = world.message(outgoing.message);
+        let what = format!("{} was told that {message} is accepted, and the bus could still lose it", device.name());
+        observer.violate(11, what, vec![message]);
+    }
     drop(observer);
     if is_new {
         world.count(|totals| totals.composed += 1);
@@ -158,6 +165,16 @@ fn lagging(observer: &Observer, id: ConversationId, me: AccountId, seq: Seq) -> 
         (account, stored.max(Seq(since.0.saturating_sub(1))))
     };
     others.map(reached).find(|(_, reached)| *reached < seq)
+}
+
+/// 9: a message that a person is told to be durable on the device is in its outbox, or in the log already.
+pub fn composed(world: &World, device: &Device, conversation: ConversationId, message: MessageId) {
+    let is_kept = device.storage().outbox().any(|outgoing| outgoing.message == message);
+    let mut observer = world.observer();
+    if !is_kept && !observer.placed.contains_key(&(conversation, message)) {
+        let message = world.message(message);
+        observer.violate(9, format!("{} said that it keeps {message}, and does not", device.name()), vec![message]);
+    }
 }
 
 /// 2: a device shows a message once.

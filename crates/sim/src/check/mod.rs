@@ -1,7 +1,7 @@
 //! What must hold, and who looks: at every row that is written ([`rows`]), at every step of a device ([`device`]), and at
 //! everything once faults have ended ([`end`]).
 //!
-//! The numbers are those of the guarantees in `docs/guarantees.md`:
+//! The numbers are those of the guarantees in `docs/simulation.md`:
 //!
 //! 1. An accepted message reaches every member's device.
 //! 2. No device shows a message twice.

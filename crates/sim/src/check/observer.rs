@@ -70,6 +70,8 @@ pub struct Observer {
     pub last_number: u64,
     /// Whatever people wrote.
     pub written: BTreeMap<MessageId, Written>,
+    /// Messages of which a record on the bus is durable.
+    pub durable: BTreeSet<MessageId>,
     /// Groups that a device was told to be there.
     pub groups: BTreeMap<ConversationId, MessageId>,
     /// What each device has shown.

@@ -250,6 +250,9 @@ impl Driver {
                 device.show(|shown| _ = shown.answers.insert(tag, result));
             }
             Event::Entry(entry) => check::device::show(world, device, &entry),
+            Event::Composed { conversation, message, .. } => {
+                check::device::composed(world, device, conversation, message);
+            }
             Event::Outgoing(outgoing) => {
                 let (message, conversation) =
                     (world.message(outgoing.message), world.conversation(outgoing.conversation));

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hudhud_ports::memory::{Bus as Log, BusOptions};
 use hudhud_ports::{Bus, ErrorKind, Membership, Result};
-use hudhud_proto::{Position, Shard};
+use hudhud_proto::{MessageId, Position, Shard};
+use hudhud_roles::conversation::record::{Decoded, decode};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ struct SyncState {
     /// The number of the group that is being gathered.
     group: u64,
     scheduled: bool,
+    /// The messages in the records that are staged, oldest first.
+    staged: Vec<Option<MessageId>>,
 }
 
 /// A server's way to it.
@@ -51,7 +54,7 @@ impl BusDisk {
         Arc::new(Self {
             machine: Machine::new(world),
             log: Log::new(options),
-            sync: Mutex::new(SyncState { group: 1, scheduled: false }),
+            sync: Mutex::new(SyncState { group: 1, ..SyncState::default() }),
             synced: Watched::new(0),
             shares: Watched::new(0),
         })
@@ -78,7 +81,9 @@ impl BusDisk {
         self.machine.lose_power();
         self.log.crash(kept, uncommitted);
         let mut sync = self.sync.lock();
-        *sync = SyncState { group: sync.group + 1, scheduled: false };
+        sync.staged.truncate(kept);
+        world.observer().durable.extend(sync.staged.drain(..).flatten());
+        *sync = SyncState { group: sync.group + 1, ..SyncState::default() };
         world.note(format_args!("the bus kept {kept} of {unsynced} unsynced records and forgot {uncommitted} commits"));
     }
 
@@ -105,7 +110,9 @@ impl BusDisk {
             return std::future::pending().await;
         }
         let count = records.len();
+        let messages: Vec<_> = records.iter().map(|record| message(record)).collect();
         let positions = self.log.stage(shard, records)?;
+        self.sync.lock().staged.extend(messages);
         self.machine.world.note(format_args!("{by} staged {count} records in shard {}: {positions:?}", shard.0));
         let group = self.schedule_sync(power);
         if self.machine.world.plan().mutant != Some(Mutant::BusAnswersEarly) {
@@ -128,15 +135,27 @@ impl BusDisk {
             self.machine.world.spawn(async move {
                 disk.machine.world.sleep(wait).await;
                 if disk.machine.power() == power {
-                    let mut sync = disk.sync.lock();
-                    *sync = SyncState { group: group + 1, scheduled: false };
-                    drop(sync);
+                    let staged = {
+                        let mut sync = disk.sync.lock();
+                        let staged = std::mem::take(&mut sync.staged);
+                        *sync = SyncState { group: group + 1, ..SyncState::default() };
+                        staged
+                    };
+                    disk.machine.world.observer().durable.extend(staged.into_iter().flatten());
                     disk.log.sync();
                     disk.synced.change(|synced| *synced = group);
                 }
             });
         }
         group
+    }
+}
+
+/// The message that a record asks an entry for.
+fn message(record: &[u8]) -> Option<MessageId> {
+    match decode(record).ok()?.1 {
+        Decoded::Submission(submission) => Some(submission.message),
+        Decoded::Moved(_) => None,
     }
 }
 
