@@ -87,8 +87,8 @@ const CLIENT_FRAMES: &[Golden] = &frames! { decode_client encode_client:
         "0807a201120a1007070707070707070707070707070707";
     ClientFrame r#"{"request":"7","lookUp":{"handle":"bob"}}"#
         "0807aa01050a03626f62";
-    ClientFrame r#"{"request":"7","getProfile":{"account":"AgICAgICAgICAgICAgICAg=="}}"#
-        "0807b201120a1002020202020202020202020202020202";
+    ClientFrame r#"{"request":"7","getProfile":{"account":"AgICAgICAgICAgICAgICAg==","conversation":"DAwMDAwMDAwMDAwMDAwMDA=="}}"#
+        "0807b201240a100202020202020202020202020202020212100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c";
     ClientFrame r#"{"request":"7","setProfile":{"displayName":"Alice"}}"#
         "0807ba01070a05416c696365";
     ClientFrame r#"{"request":"7","getPrivacy":{}}"#
@@ -257,8 +257,8 @@ const STORED: &[Golden] = &golden! {
         "0a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c1210010101010101010101010101010101011a100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d20c0c480c1c1c482033206080210261801";
     AcceptedRow r#"{"record":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","account":"AQEBAQEBAQEBAQEBAQEBAQ==","device":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","acceptedUs":"1700000000123456","submit":{"messageId":"AYvP5WgAdweHBwcHBwcHBw==","resend":true,"directAccounts":["AQEBAQEBAQEBAQEBAQEBAQ==","AgICAgICAgICAgICAgICAg=="],"content":{"contentType":"text/plain","payload":"aGVsbG8="}}}}"#
         "0a8e010a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c1210010101010101010101010101010101011a100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d20c0c480c1c1c482032a4d0a10018bcfe568007707870707070707070710011a10010101010101010101010101010101011a100202020202020202020202020202020222130a0a746578742f706c61696e120568656c6c6f";
-    SequencedRow r#"{"seq":"41","position":"281474976710733","bodyHash":"CQkJCQkJCQkJCQkJCQkJCQ=="}"#
-        "082910cd8080808080401a1009090909090909090909090909090909";
+    SequencedRow r#"{"seq":"41","position":"281474976710733","bodyHash":"CQkJCQkJCQkJCQkJCQkJCQ==","refused":{"code":"ERROR_CODE_FORBIDDEN","message":"no"}}"#
+        "082910cd8080808080401a10090909090909090909090909090909092206080312026e6f";
     Entry r#"{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","seq":"41","prevSeq":"40","messageId":"AYvP5WgAdweHBwcHBwcHBw==","sender":"AQEBAQEBAQEBAQEBAQEBAQ==","senderDevice":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","timeUs":"1700000000123456","content":{"contentType":"text/plain","payload":"aGVsbG8="}}"#
         "0a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c102918282210018bcfe56800770787070707070707072a100101010101010101010101010101010132100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d38c0c480c1c1c4820342130a0a746578742f706c61696e120568656c6c6f";
     HeadRow r#"{"kind":"CONVERSATION_KIND_GROUP","seq":"41","position":"281474976710733","timeUs":"1700000000123456","title":"Hoopoes","announceOnly":true,"createdUs":"1700000000123456"}"#
