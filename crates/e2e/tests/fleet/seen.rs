@@ -95,6 +95,7 @@ impl Seen {
                         device: device.clone(),
                         conversation: outgoing.conversation,
                         number: outgoing.number,
+                        first_number: outgoing.number,
                         payload: outgoing.content.payload.clone(),
                         state: OutgoingState::Queued,
                         accepted: false,

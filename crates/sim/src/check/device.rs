@@ -51,6 +51,7 @@ fn wrote(world: &World, device: &Device, outgoing: &Outgoing) {
         device: device.name().clone(),
         conversation: outgoing.conversation,
         number: next,
+        first_number: next,
         payload: outgoing.content.payload.clone(),
         state: OutgoingState::Queued,
         accepted: false,

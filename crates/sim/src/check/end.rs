@@ -1,6 +1,6 @@
 //! What must hold once faults have ended and everybody is connected: one function per guarantee.
 
-use super::{Names, Observer, Violation};
+use super::{Names, Observer, Violation, Written};
 use crate::device::Device;
 use crate::site::Site;
 use crate::world::World;
@@ -175,12 +175,12 @@ impl<'a> End<'a> {
     /// 3.
     fn each_device_keeps_its_order(&self, found: &mut Found<'_>, observer: &Observer) {
         for (id, known) in &self.conversations {
-            let mut last: BTreeMap<Arc<str>, (u64, MessageId)> = BTreeMap::new();
+            let mut last: BTreeMap<Arc<str>, (&Written, MessageId)> = BTreeMap::new();
             for seq in known.timeline.keys() {
                 let Some(message) = known.message(*seq) else { continue };
                 let Some(written) = observer.written.get(&message) else { continue };
-                let before = last.insert(written.device.clone(), (written.number, message));
-                if let Some((_, other)) = before.filter(|(number, _)| *number > written.number) {
+                let before = last.insert(written.device.clone(), (written, message));
+                if let Some((_, other)) = before.filter(|(other, _)| is_behind(other, written)) {
                     let other = self.names.message(other);
                     found.add(3, *id, Some(message), |c, m| {
                         format!("{} wrote {m} before {other}, and {c} has them the other way round", written.device)
@@ -381,6 +381,11 @@ struct Place {
     role: v1::Role,
     /// Title, kind, muted until, pinned, archived.
     what: Option<(String, v1::ConversationKind, u64, bool, bool)>,
+}
+
+/// Whether one message was written behind another, both when they were first written and when repetitions were asked for.
+fn is_behind(one: &Written, other: &Written) -> bool {
+    one.number > other.number && one.first_number > other.first_number
 }
 
 struct Found<'a> {

@@ -20,6 +20,8 @@ pub struct Written {
     pub conversation: ConversationId,
     /// Its place in the order in which people wrote; what is sent again after a refusal gets a new one.
     pub number: u64,
+    /// Its place when it was first written: an attempt that was given up may land after a repetition was asked for.
+    pub first_number: u64,
     /// What.
     pub payload: Bytes,
     /// How far the device knows it to be.
