@@ -10,6 +10,7 @@ use hudhud_proto::v1::{CreateGroup, LogIn, Register, client_frame, server_frame}
 use hudhud_proto::{AccountId, ConversationId};
 use hudhud_sim::check::Violation;
 use seen::{Seen, WatchedStorage};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +31,10 @@ const PASSWORD: &str = "correct horse";
 const WRITE_INTERVAL: Duration = Duration::from_millis(40);
 /// How long everything may take to agree after the last start.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
-/// Nothing was stored anywhere for so long: all is quiet.
+/// Nothing moved on any device for so long: all is quiet.
 const QUIET: Duration = Duration::from_secs(2);
+/// How often it is looked whether something moves.
+const TURN: Duration = Duration::from_millis(50);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,6 +43,8 @@ struct Device {
     account: AccountId,
     handle: Handle,
     events: mpsc::Receiver<Event>,
+    /// Events that were taken and not yet looked at.
+    taken: VecDeque<Event>,
 }
 
 /// Everybody.
@@ -76,8 +81,8 @@ impl Fleet {
                     client_frame::Command::LogIn(LogIn { handle: handle_text, password, device_name: machine.into() })
                 }
             };
-            let mut device = Device { name, account: AccountId::new([0; 16]), handle, events };
-            device.command(Command::Authenticate { tag: 1, command });
+            let mut device = Device { name, account: AccountId::new([0; 16]), handle, events, taken: VecDeque::new() };
+            device.command(Command::Authenticate { tag: 1, command }).await;
             device.account = device
                 .wait(|event| match event {
                     Event::LoggedIn(account) => Some(account.account),
@@ -90,7 +95,7 @@ impl Fleet {
         }
         let members = devices.iter().map(|device| device.account.to_bytes()).collect();
         let create = CreateGroup { title: "everybody".into(), members, ..Default::default() };
-        devices[0].command(Command::Request { tag: 2, command: client_frame::Command::CreateGroup(create) });
+        devices[0].command(Command::Request { tag: 2, command: client_frame::Command::CreateGroup(create) }).await;
         let group = devices[0]
             .wait(|event| match event {
                 Event::Answer { tag: 2, result: Ok(server_frame::Event::ChangeAccepted(accepted)) } => {
@@ -105,7 +110,7 @@ impl Fleet {
         let deadline = Instant::now() + PATIENCE;
         while !fleet.seen.all_have(group, fleet.devices.len()) {
             assert!(Instant::now() < deadline, "the group does not reach everybody");
-            fleet.pump();
+            fleet.pump().await;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         fleet
@@ -115,7 +120,7 @@ impl Fleet {
     pub async fn write_for(&mut self, duration: Duration) {
         let end = Instant::now() + duration;
         while Instant::now() < end {
-            self.pump();
+            self.pump().await;
             for n in 0..self.devices.len() {
                 self.written += 1;
                 // Two to the group, then one to the next person.
@@ -125,30 +130,47 @@ impl Fleet {
                     _ => Recipient::Conversation(self.group),
                 };
                 let content = Content::text(format!("{} {}", self.devices[n].name, self.written));
-                self.devices[n].command(Command::Send { tag: 0, to, content });
+                self.devices[n].command(Command::Send { tag: 0, to, content }).await;
             }
             tokio::time::sleep(WRITE_INTERVAL).await;
         }
     }
 
-    /// Waits until every outbox is empty and every device holds the same; then has every conversation opened, so that marks
-    /// are asked for, and waits until nothing moves.
+    /// Waits until every outbox is empty, every device holds the same, and nothing moves. Then has every conversation opened,
+    /// so that marks are asked for, until that brings nothing new: in a group a sender is told only of marks up to its own
+    /// last message.
     pub async fn settle(&mut self) {
         let deadline = Instant::now() + SETTLE_MAX;
         while !self.seen.agree() {
             assert!(Instant::now() < deadline, "they do not agree:\n{}", self.seen.disagreement());
-            self.pump();
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.pump().await;
+            tokio::time::sleep(TURN).await;
         }
-        for device in &self.devices {
-            for conversation in self.seen.conversations(&device.name) {
-                device.command(Command::Refresh(conversation));
+        self.still_from(Instant::now(), deadline).await;
+        loop {
+            let opened = Instant::now();
+            for device in &mut self.devices {
+                for conversation in self.seen.conversations(&device.name) {
+                    device.command(Command::Refresh(conversation)).await;
+                }
+            }
+            if self.still_from(opened, deadline).await <= opened {
+                return;
             }
         }
-        while self.seen.quiet_for() < QUIET {
+    }
+
+    /// Waits until nothing moved on any device for [`QUIET`], counted from an instant at the earliest. Says when the last
+    /// change was.
+    async fn still_from(&mut self, from: Instant, deadline: Instant) -> Instant {
+        loop {
+            let last = self.seen.last_change();
+            if last.max(from).elapsed() >= QUIET {
+                return last;
+            }
             assert!(Instant::now() < deadline, "it never gets quiet");
-            self.pump();
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.pump().await;
+            tokio::time::sleep(TURN).await;
         }
     }
 
@@ -167,13 +189,13 @@ impl Fleet {
     }
 
     /// Takes the events that are here.
-    fn pump(&mut self) {
+    async fn pump(&mut self) {
         for device in &mut self.devices {
-            while let Ok(event) = device.events.try_recv() {
+            while let Some(event) = device.event() {
                 self.seen.event(&device.name, &event);
                 // A person who reads everything at once.
                 if let Event::Entry(entry) = event {
-                    device.command(Command::Read { conversation: entry.conversation, seq: entry.seq });
+                    device.command(Command::Read { conversation: entry.conversation, seq: entry.seq }).await;
                 }
             }
         }
@@ -181,15 +203,32 @@ impl Fleet {
 }
 
 impl Device {
-    /// Gives a command. One that is not taken now was not given: the client is busy with its disk.
-    fn command(&self, command: Command) {
-        let _ = self.handle.command(command);
+    /// Gives a command, when the client takes one: it may be busy with its disk. It may also wait for somebody to take its
+    /// events, so they are taken meanwhile.
+    async fn command(&mut self, command: Command) {
+        let given = async {
+            while self.handle.command(command.clone()).is_err() {
+                tokio::select! {
+                    () = self.handle.ready() => {}
+                    Some(event) = self.events.recv() => self.taken.push_back(event),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, given).await.unwrap_or_else(|_| panic!("{} takes no command", self.name));
+    }
+
+    /// The next event that is here.
+    fn event(&mut self) -> Option<Event> {
+        self.taken.pop_front().or_else(|| self.events.try_recv().ok())
     }
 
     async fn wait<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
         let found = async {
             loop {
-                let event = self.events.recv().await.expect("the client runs");
+                let event = match self.taken.pop_front() {
+                    Some(event) => event,
+                    None => self.events.recv().await.expect("the client runs"),
+                };
                 if let Some(found) = wanted(event) {
                     return found;
                 }

@@ -12,7 +12,7 @@ use hudhud_sim::check::{Names, Observer, Placed, Violation, Written};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use tokio::time::Instant;
 
 /// Everything that was seen.
 pub struct Seen(Mutex<Inner>);
@@ -85,9 +85,11 @@ impl Seen {
     fn persisted(&self, device: &Arc<str>, changes: &[Change]) {
         let mut inner = self.0.lock();
         let Inner { devices, observer, last_change } = &mut *inner;
-        *last_change = Instant::now();
         let mirror = devices.entry(device.clone()).or_default();
         for change in changes {
+            if moves(&mirror.storage, change) {
+                *last_change = Instant::now();
+            }
             match change {
                 Change::SaveAccount(account) => mirror.account = Some(account.account),
                 Change::PutOutgoing(outgoing) => {
@@ -169,9 +171,9 @@ impl Seen {
         behind.chain(unsent).collect::<Vec<_>>().join("\n")
     }
 
-    /// Since when nothing was stored anywhere.
-    pub fn quiet_for(&self) -> Duration {
-        self.0.lock().last_change.elapsed()
+    /// When what a device knows of messages and marks last changed.
+    pub fn last_change(&self) -> Instant {
+        self.0.lock().last_change
     }
 
     /// Holds what devices have against what the server has.
@@ -201,6 +203,15 @@ impl Seen {
         violations.extend(end.settled(observer));
         violations.extend(end.agreed());
         violations
+    }
+}
+
+/// Whether a change is one to a conversation, its messages or the outbox: not the same row again, and no names.
+fn moves(storage: &MemoryStorage, change: &Change) -> bool {
+    match change {
+        Change::PutConversation(row) => storage.conversations().find(|old| old.id == row.id) != Some(&**row),
+        Change::PutEntry(_) | Change::PutOutgoing(_) | Change::RemoveOutgoing(_) => true,
+        Change::SaveAccount(_) | Change::SaveProgress(_) | Change::PutPerson(_) | Change::Clear => false,
     }
 }
 
