@@ -2,6 +2,7 @@
 
 use super::{Caller, errors};
 use crate::conversation::{Conversation, ROWS_MAX};
+use crate::presence;
 use crate::services::Services;
 use crate::tables;
 use hudhud_ports::{Scan, Store};
@@ -91,6 +92,5 @@ pub(crate) async fn load(store: &dyn Store, id: ConversationId) -> hudhud_ports:
 
 /// Whether an account blocks another one.
 pub(crate) async fn blocks(services: &Services, owner: AccountId, other: AccountId) -> Result<bool, ProtocolError> {
-    let row = services.directory.get(tables::block(owner, other)).await.map_err(errors::from_port)?;
-    Ok(row.is_some())
+    presence::blocks(services, owner, other).await.map_err(errors::from_port)
 }

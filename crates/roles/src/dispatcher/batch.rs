@@ -59,10 +59,12 @@ impl Fanout {
     fn entry(&mut self, conversation: &Conversation, entry: Entry, position: Position) {
         let seq = Seq(entry.seq);
         let row = InboxHeadRow { kind: conversation.kind().into(), head_seq: seq.0, activity_us: entry.time_us };
+        // Encoded once: in a group every member's row holds the same.
+        let (value, version) = (row.encode_to_bytes(), position.as_u64());
         let audience: Vec<AccountId> = conversation.audience(seq).collect();
         for account in &audience {
-            let write = tables::put(tables::inbox(*account, conversation.id, InboxPart::Head), &row, position.as_u64());
-            self.inbox.insert(write.key.clone(), write);
+            let key = tables::inbox(*account, conversation.id, InboxPart::Head);
+            self.inbox.insert(key.clone(), Write { key, value: Some(value.clone()), version });
         }
         self.push(Event::Entry(entry), audience.into_iter().map(Recipient::Account).collect());
     }
