@@ -4,6 +4,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
+# Where `make deps` puts Rust if there is none.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 # Development builds are optimised a little (see Cargo.toml), are there in half the time of a release build, and are the
 # ones that the tests use too. RELEASE=1 is for machines that serve people.

@@ -74,7 +74,7 @@ async fn authenticate(
     while let Some(event) = events.recv().await {
         match event {
             // Stored, or new: the answer tells.
-            Event::LoggedIn(account) => me = text::line(&account.handle),
+            Event::LoggedIn(account) if account.token.is_some() => me = text::line(&account.handle),
             Event::Answer { tag: TAG, result: Ok(_) } => {
                 println!("You are @{me} in the profile {}.", cli.profile);
                 return Ok(ExitCode::SUCCESS);

@@ -28,8 +28,8 @@ JSON lines, for scripts: one object per line in, one per line out. `docs/chat.md
 #[derive(Debug, Parser)]
 #[command(name = "chat", version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// The server's WebSocket.
-    #[arg(long, env = "HUDHUD_SERVER", default_value = "ws://127.0.0.1:8080/v1/ws", global = true)]
+    /// The server, as http://host:port or as its WebSocket.
+    #[arg(long, env = "HUDHUD_SERVER", default_value = "ws://127.0.0.1:8080/v1/ws", value_parser = socket_url, global = true)]
     pub server: String,
     /// One account on this computer: a folder of that name below --data.
     #[arg(long, env = "HUDHUD_PROFILE", default_value = PROFILE_DEFAULT, global = true)]
@@ -84,6 +84,23 @@ impl Cli {
     }
 }
 
+/// The WebSocket of a server that somebody named, perhaps by the address that the server prints or a browser shows.
+fn socket_url(server: &str) -> Result<String, String> {
+    let (scheme, rest) = server.split_once("://").unwrap_or(("", server));
+    let scheme = match scheme {
+        "ws" | "http" => "ws",
+        "wss" | "https" => "wss",
+        _ => return Err("begin it with http://, https://, ws:// or wss://".to_owned()),
+    };
+    match rest.split_once('/') {
+        None | Some((_, "")) if rest.trim_end_matches('/').is_empty() => {
+            Err("the name of a host is missing".to_owned())
+        }
+        None | Some((_, "")) => Ok(format!("{scheme}://{}/v1/ws", rest.trim_end_matches('/'))),
+        Some(_) => Ok(format!("{scheme}://{rest}")),
+    }
+}
+
 /// What this device is called in its owner's list of devices.
 pub fn device_name() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
@@ -93,4 +110,23 @@ pub fn device_name() -> String {
         name.pop();
     }
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_be_named_as_it_names_itself() {
+        let check = |server, expected: Result<&str, &str>| {
+            let found = socket_url(server);
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{server}");
+        };
+        check("ws://127.0.0.1:8080/v1/ws", Ok("ws://127.0.0.1:8080/v1/ws"));
+        check("http://127.0.0.1:8080", Ok("ws://127.0.0.1:8080/v1/ws"));
+        check("https://chat.example.org/", Ok("wss://chat.example.org/v1/ws"));
+        check("wss://example.org/behind/a/proxy", Ok("wss://example.org/behind/a/proxy"));
+        check("example.org", Err("begin it with http://, https://, ws:// or wss://"));
+        check("http://", Err("the name of a host is missing"));
+    }
 }
