@@ -69,6 +69,11 @@ sim: deps-build ## Simulated runs, a seed each. SEEDS=1000
 	@cargo build --quiet --locked --workspace --bin sim
 	@$(BIN)/sim --seeds $(SEEDS)
 
+.PHONY: bench
+bench: deps-build ## Measure, and write the table of docs/benchmarks.md anew (20 minutes). ARGS="--json after.json"
+	@cargo build --locked --release --package hudhud-server --package hudhud-bench
+	@$(or $(CARGO_TARGET_DIR),target)/release/bench set --page docs/benchmarks.md $(ARGS)
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all

@@ -40,6 +40,7 @@ const LAYOUT: &[Rule] = &[
     rule("hudhud-chat", &["hudhud-proto", "hudhud-client"], &[]),
     rule("hudhud-sim", &["hudhud-proto", "hudhud-ports", "hudhud-roles", "hudhud-client"], &[]),
     rule("hudhud-e2e", ALL, &[]),
+    rule("hudhud-bench", &["hudhud-proto"], &[]),
     rule("hudhud-tools", &[], &[]),
 ];
 
@@ -47,15 +48,19 @@ const LAYOUT: &[Rule] = &[
 const OWNERS: &[(&[&str], &[&str])] = &[
     (&["fjall", "moka", "redis", "fred", "scylla", "rdkafka", "object_store"], &["hudhud-engines"]),
     (&["axum", "hyper", "hyper-util", "tower", "tower-http"], &["hudhud-server"]),
-    (&["tokio-tungstenite", "tungstenite", "reqwest"], &["hudhud-client", "hudhud-server", "hudhud-e2e"]),
+    (
+        &["tokio-tungstenite", "tungstenite", "reqwest"],
+        &["hudhud-client", "hudhud-server", "hudhud-e2e", "hudhud-bench"],
+    ),
     (&["rusqlite"], &["hudhud-client", "hudhud-chat"]),
     (&["ratatui", "crossterm"], &["hudhud-chat"]),
-    (&["argon2", "jsonwebtoken"], &["hudhud-roles"]),
-    (&["anyhow"], &["hudhud-server", "hudhud-chat", "hudhud-sim", "hudhud-e2e", "hudhud-tools"]),
+    (&["argon2"], &["hudhud-roles"]),
+    (&["jsonwebtoken"], &["hudhud-roles", "hudhud-bench"]),
+    (&["anyhow"], &["hudhud-server", "hudhud-chat", "hudhud-sim", "hudhud-e2e", "hudhud-bench", "hudhud-tools"]),
 ];
 
 /// Who may turn tokio's sockets on.
-const TOKIO_NET: &[&str] = &["hudhud-server", "hudhud-client", "hudhud-e2e"];
+const TOKIO_NET: &[&str] = &["hudhud-server", "hudhud-client", "hudhud-e2e", "hudhud-bench"];
 
 struct Dependency {
     package: String,

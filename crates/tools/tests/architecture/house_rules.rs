@@ -76,9 +76,9 @@ fn deterministic(file: &File) -> bool {
     file.path.starts_with("crates/roles/src/") || client
 }
 
-/// Everything but the binary's listeners, the client's transport, engines, and tests of real processes.
+/// Everything but the listeners of the binary, the transport of the client, engines, load, and tests of real processes.
 fn no_sockets(file: &File) -> bool {
-    let owners = ["crates/server/", "crates/client/src/native", "crates/engines/", "crates/e2e/"];
+    let owners = ["crates/server/", "crates/client/src/native", "crates/engines/", "crates/e2e/", "crates/bench/"];
     !owners.iter().any(|owner| file.path.starts_with(owner))
 }
 

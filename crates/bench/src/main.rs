@@ -1,0 +1,169 @@
+//! Hudhud's load generator. It starts the server that it measures, beside itself, with everything durable as it ships.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to a terminal")]
+
+mod account;
+mod bench;
+mod clock;
+mod connection;
+mod latency;
+mod machine;
+mod proc;
+mod report;
+mod server;
+mod set;
+mod workload;
+
+use anyhow::{Context as _, bail};
+use bench::Bench;
+use clap::{Parser, Subcommand};
+use report::{Report, Row};
+use server::Server;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use workload::{backlog, group, idle, pairs, restart, slow, storm};
+
+/// The line of a page after which the table stands, up to the one that ends it.
+const TABLE_BEGINS: &str = "<!-- bench: begin -->";
+const TABLE_ENDS: &str = "<!-- bench: end -->";
+
+/// Measures Hudhud: memory of a connection, CPU of a message, latencies from intended start times.
+#[derive(Parser)]
+struct Arguments {
+    /// The server to start [default: the `hudhud` beside this program].
+    #[arg(long, global = true)]
+    server: Option<PathBuf>,
+    /// The folder for the server's data, on the disk that is to be measured. Removed afterwards.
+    #[arg(long, global = true, default_value = "target/bench")]
+    folder: PathBuf,
+    /// Also write the figures to this file, as JSON.
+    #[arg(long, global = true)]
+    json: Option<PathBuf>,
+    /// What to measure.
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// One workload.
+    #[command(flatten)]
+    One(Workload),
+    /// The whole set; with --page the table between its markers is written anew.
+    Set {
+        /// A page in Markdown, such as docs/benchmarks.md.
+        #[arg(long)]
+        page: Option<PathBuf>,
+    },
+    /// What changed between two files of figures.
+    Compare {
+        /// The figures to compare with.
+        before: PathBuf,
+        /// The figures that are compared.
+        after: PathBuf,
+    },
+}
+
+/// What the server has to do.
+#[derive(Clone, Debug, Subcommand)]
+enum Workload {
+    /// Connections that do nothing: the memory of each.
+    Idle(idle::Options),
+    /// Pairs that write to each other.
+    Pairs(pairs::Options),
+    /// Pairs in an open loop, at half of what they reach in the closed loop that the options describe.
+    HalfOfMaximum(pairs::Options),
+    /// A group whose members are all online.
+    Group(group::Options),
+    /// People who come back to what waits for them.
+    Backlog(backlog::Options),
+    /// Everybody is cut off and comes back.
+    Storm(storm::Options),
+    /// Readers that do not read, beside pairs.
+    Slow(slow::Options),
+    /// The server is killed with a lot of data and starts again.
+    Restart(restart::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let descriptors = server::raise_descriptor_limit()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (workloads, page) = match &arguments.action {
+        Action::Compare { before, after } => {
+            print!("{}", Report::read(before)?.compare(&Report::read(after)?));
+            return Ok(());
+        }
+        Action::One(workload) => (vec![workload.clone()], None),
+        Action::Set { page } => (set::full(), page.as_deref()),
+    };
+    eprintln!("{descriptors} descriptors may be open in each process");
+    let report = runtime.block_on(measure(&arguments, &workloads))?;
+    print!("{}", report.markdown());
+    if let Some(path) = &arguments.json {
+        report.write(path)?;
+    }
+    page.map_or(Ok(()), |page| write_table(page, &report.markdown()))
+}
+
+async fn measure(arguments: &Arguments, workloads: &[Workload]) -> anyhow::Result<Report> {
+    let beside = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("hudhud"));
+    let binary = arguments.server.clone().map_or_else(beside, Ok)?;
+    std::fs::create_dir_all(&arguments.folder)?;
+    let mut report = Report { machine: machine::look(&arguments.folder)?, rows: Vec::new() };
+    for (n, workload) in workloads.iter().enumerate() {
+        let started = Instant::now();
+        eprintln!("{} of {}: {workload:?}", n + 1, workloads.len());
+        let folder = tempfile::tempdir_in(&arguments.folder)?;
+        let row = run(workload, &binary, folder.path()).await.with_context(|| format!("{workload:?}"))?;
+        for (name, value) in &row.figures {
+            eprintln!("  {name} {value:.3}");
+        }
+        eprintln!("  took {:.0} s", started.elapsed().as_secs_f64());
+        report.rows.push(row);
+    }
+    Ok(report)
+}
+
+async fn run(workload: &Workload, binary: &Path, folder: &Path) -> anyhow::Result<Row> {
+    let folder = std::path::absolute(folder)?;
+    let server = Server::start(binary, &folder).await?;
+    let (start, empty) = (server.start_time(), server.process().usage()?.resident_bytes);
+    let mut bench = Bench::new(server);
+    let row = match workload {
+        Workload::Idle(options) => idle::run(&bench, options).await?,
+        Workload::Pairs(options) => pairs::run(&bench, options).await?,
+        Workload::HalfOfMaximum(options) => half_of_maximum(&bench, options).await?,
+        Workload::Group(options) => group::run(&bench, options).await?,
+        Workload::Backlog(options) => backlog::run(&bench, options).await?,
+        Workload::Storm(options) => storm::run(&bench, options).await?,
+        Workload::Slow(options) => slow::run(&bench, options).await?,
+        Workload::Restart(options) => restart::run(&mut bench, options).await?,
+    };
+    bench.server.stop()?;
+    Ok(row.figure("empty_server_mib", empty as f64 / f64::from(1 << 20)).figure("ready_after_ms", millis(start)))
+}
+
+/// First as fast as it goes, then half as fast whatever happens.
+async fn half_of_maximum(bench: &Bench, options: &pairs::Options) -> anyhow::Result<Row> {
+    let mut fast = pairs::Pairs::start(bench, options).await?;
+    fast.warm_up(options).await?;
+    let maximum = fast.measure(bench, Duration::from_secs_f64(options.seconds)).await?.per_second();
+    drop(fast);
+    let row = pairs::run(bench, &pairs::Options { rate: Some(maximum / 2.0), ..options.clone() }).await?;
+    Ok(row.figure("closed_loop_maximum_per_s", maximum))
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Puts a table between the markers of a page.
+fn write_table(page: &Path, table: &str) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(page).with_context(|| format!("{} can't be read", page.display()))?;
+    let parts = text.split_once(TABLE_BEGINS).and_then(|(head, rest)| Some((head, rest.split_once(TABLE_ENDS)?.1)));
+    let Some((head, tail)) = parts else {
+        bail!("{} has no lines {TABLE_BEGINS} and {TABLE_ENDS}", page.display());
+    };
+    std::fs::write(page, format!("{head}{TABLE_BEGINS}\n\n{table}\n{TABLE_ENDS}{tail}"))?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Figures: as JSON for programs, as a table for people.
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::path::Path;
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The workload.
+    pub workload: String,
+    /// What it was told, by name.
+    pub parameters: BTreeMap<String, String>,
+    /// What was measured; the unit ends the name.
+    pub figures: BTreeMap<String, f64>,
+}
+
+/// The machine that measured and was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Cores that may be used.
+    pub cores: usize,
+    /// The processor, as it names itself.
+    pub processor: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Half of the fdatasync calls after 4 KiB into a file of fixed size are shorter, in milliseconds.
+    pub fsync_p50_ms: f64,
+    /// 99 of 100 are shorter, in milliseconds.
+    pub fsync_p99_ms: f64,
+}
+
+/// All measurements of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Where.
+    pub machine: Machine,
+    /// What.
+    pub rows: Vec<Row>,
+}
+
+impl Row {
+    /// A row without figures.
+    pub fn new(workload: &str) -> Self {
+        Self { workload: workload.to_owned(), parameters: BTreeMap::new(), figures: BTreeMap::new() }
+    }
+
+    /// With a parameter.
+    pub fn parameter(mut self, name: &str, value: impl Display) -> Self {
+        self.parameters.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// With a figure.
+    pub fn figure(mut self, name: &str, value: f64) -> Self {
+        self.figures.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The workload and what it was told, in a line.
+    pub fn title(&self) -> String {
+        let mut title = self.workload.clone();
+        for (n, (name, value)) in self.parameters.iter().enumerate() {
+            let before = if n == 0 { ": " } else { ", " };
+            write!(title, "{before}{} {value}", name.replace('_', " ")).expect("a string takes everything");
+        }
+        title
+    }
+}
+
+impl Report {
+    /// Reads one.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is no report of this program", path.display()))
+    }
+
+    /// Writes it down.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self).context("numbers and strings become JSON")?;
+        std::fs::write(path, text + "\n").with_context(|| format!("{} can't be written", path.display()))
+    }
+
+    /// As a table in Markdown, a figure a line.
+    pub fn markdown(&self) -> String {
+        let Machine { cores, processor, kernel, fsync_p50_ms, fsync_p99_ms } = &self.machine;
+        let mut text = format!(
+            "{cores} cores of {processor}, Linux {kernel}; fdatasync p50 {}, p99 {}.\n\n| workload | figure | |\n|---|---|---:|\n",
+            cell("p50_ms", *fsync_p50_ms),
+            cell("p99_ms", *fsync_p99_ms),
+        );
+        for row in &self.rows {
+            for (n, (name, value)) in row.figures.iter().enumerate() {
+                let title = if n == 0 { row.title() } else { String::new() };
+                let (label, cell) = (label(name), cell(name, *value));
+                writeln!(text, "| {title} | {label} | {cell} |").expect("a string takes everything");
+            }
+        }
+        text
+    }
+
+    /// How another report differs: rows and figures that both have, the other in percent of this one.
+    pub fn compare(&self, other: &Self) -> String {
+        let mut text = "| workload | figure | before | after | |\n|---|---|---:|---:|---:|\n".to_owned();
+        for row in &self.rows {
+            let Some(after) = other.rows.iter().find(|other| other.title() == row.title()) else { continue };
+            let both = row.figures.iter().filter_map(|(name, before)| Some((name, *before, *after.figures.get(name)?)));
+            for (n, (name, before, after)) in both.enumerate() {
+                let title = if n == 0 { row.title() } else { String::new() };
+                let change =
+                    if before == 0.0 { String::new() } else { format!("{:+.0}%", (after / before - 1.0) * 100.0) };
+                let (label, before, after) = (label(name), cell(name, before), cell(name, after));
+                writeln!(text, "| {title} | {label} | {before} | {after} | {change} |")
+                    .expect("a string takes everything");
+            }
+        }
+        text
+    }
+}
+
+/// The units that end names, as people write them. The longer of two that fit is meant.
+const UNITS: [(&str, &str); 5] = [("_ms", "ms"), ("_s", "s"), ("_mib", "MiB"), ("_kib", "KiB"), ("_per_s", "/s")];
+
+fn unit(name: &str) -> Option<(&str, &'static str)> {
+    let fitting = UNITS.iter().filter_map(|(end, unit)| Some((name.strip_suffix(end)?, *unit)));
+    fitting.min_by_key(|(plain, _)| plain.len())
+}
+
+fn label(name: &str) -> String {
+    unit(name).map_or(name, |(plain, _)| plain).replace('_', " ")
+}
+
+fn cell(name: &str, value: f64) -> String {
+    let digits = match value.abs() {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    let unit = unit(name).map(|(_, unit)| format!(" {unit}")).unwrap_or_default();
+    format!("{value:.digits$}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(cpu: f64) -> Report {
+        let row = Row::new("pairs").parameter("window", 8).figure("messages_per_s", 12_345.6).figure("cpu_us", cpu);
+        let machine = Machine {
+            cores: 2,
+            processor: "a processor".to_owned(),
+            kernel: "6".to_owned(),
+            fsync_p50_ms: 0.131,
+            fsync_p99_ms: 1.0,
+        };
+        Report { machine, rows: vec![row] }
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_figure() {
+        let table = report(20.25).markdown();
+        assert!(table.contains("| pairs: window 8 | cpu us | 20.2 |\n|  | messages | 12346 /s |\n"), "{table}");
+        assert!(table.contains("fdatasync p50 0.13 ms, p99 1.00 ms."), "{table}");
+    }
+
+    #[test]
+    fn two_reports_are_compared_by_workload_and_figure() {
+        let table = report(20.0).compare(&report(15.0));
+        assert!(table.contains("| pairs: window 8 | cpu us | 20.0 | 15.0 | -25% |"), "{table}");
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        report(1.0).write(file.path()).expect("written");
+        assert_eq!(Report::read(file.path()).expect("read"), report(1.0));
+    }
+}

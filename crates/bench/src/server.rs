@@ -1,0 +1,159 @@
+//! The server that is measured: started here, with limits that the load does not meet.
+
+use crate::account::{AUDIENCE, ISSUER, Issuer};
+use crate::proc::Process;
+use anyhow::{Context as _, bail, ensure};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// How long a start may take.
+const START_MAX: Duration = Duration::from_secs(120);
+/// How long an end may take.
+const END_MAX: Duration = Duration::from_secs(60);
+/// How often it is asked whether it is ready.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// The secret of the backend that vouches for the accounts.
+const SECRET: &[u8] = b"a secret that is only good for measuring";
+
+/// A server process. Killed when dropped.
+pub struct Server {
+    address: SocketAddr,
+    process: Process,
+    child: Child,
+    start_time: Duration,
+    folder: PathBuf,
+    binary: PathBuf,
+}
+
+impl Server {
+    /// Starts the `hudhud` of a path on a folder, and waits until it is ready.
+    pub async fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
+        ensure!(binary.exists(), "{} is not there: build it (`cargo build --release`)", binary.display());
+        // Free now: the server takes it a moment later.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(folder.join("jwt.key"), SECRET)?;
+        std::fs::write(folder.join("hudhud.toml"), config(folder))?;
+        let (child, start_time) = spawn(binary, folder, address).await?;
+        let process = Process::new(child.id());
+        Ok(Self { address, process, child, start_time, folder: folder.to_owned(), binary: binary.to_owned() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// How long its start took until it was ready.
+    pub fn start_time(&self) -> Duration {
+        self.start_time
+    }
+
+    /// Who vouches for accounts.
+    pub fn issuer(&self) -> Issuer {
+        Issuer::new(SECRET)
+    }
+
+    /// Kills it with -9 and starts it again on the same data.
+    pub async fn kill_and_start(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        (self.child, self.start_time) = spawn(&self.binary, &self.folder, self.address).await?;
+        self.process = Process::new(self.child.id());
+        Ok(())
+    }
+
+    /// Asks it to end and waits until it has.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let deadline = Instant::now() + END_MAX;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                ensure!(status.success(), "the server ended with {status}");
+                return Ok(());
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        bail!("the server does not end")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// As many descriptors as this process may have: each connection takes one, here and in the server, which inherits it.
+pub fn raise_descriptor_limit() -> anyhow::Result<u64> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit)?;
+    Ok(limit.current.unwrap_or(u64::MAX))
+}
+
+async fn spawn(binary: &Path, folder: &Path, address: SocketAddr) -> anyhow::Result<(Child, Duration)> {
+    let log = File::options().create(true).append(true).open(folder.join("server.log"))?;
+    let mut command = Command::new(binary);
+    command.args(["serve", "--log", "warn", "--listen"]).arg(address.to_string());
+    command.arg("--config").arg(folder.join("hudhud.toml"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let started = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("{} can't be run", binary.display()))?;
+    while !is_ready(address).await {
+        if let Some(status) = child.try_wait()? {
+            bail!("the server ended with {status}: {} says why", folder.join("server.log").display());
+        }
+        if started.elapsed() > START_MAX {
+            child.kill().ok();
+            bail!("the server is not ready after {START_MAX:?}");
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    Ok((child, started.elapsed()))
+}
+
+async fn is_ready(address: SocketAddr) -> bool {
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        std::io::Result::Ok(answer.starts_with(b"HTTP/1.1 200"))
+    };
+    ask.await.unwrap_or(false)
+}
+
+/// Everything as it ships, but for the rates: a measurement is one address and sends as fast as it can.
+fn config(folder: &Path) -> String {
+    let mut config = format!(
+        "data = {data:?}\n\n[[jwt_issuers]]\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\nalgorithm = \"HS256\"\n\
+         key_file = {key:?}\n\n[rates]\n",
+        data = folder.join("data"),
+        key = folder.join("jwt.key"),
+    );
+    for rate in ["sends", "commands", "accounts_per_address", "log_ins_per_handle"] {
+        writeln!(config, "{rate} = {{ burst = 1000000000, interval_ms = 1 }}").expect("a string takes everything");
+    }
+    config
+}
