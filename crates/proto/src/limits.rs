@@ -14,6 +14,8 @@ pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 pub const PAGE_ROWS_MAX: usize = 500;
 /// Members in one page of a list.
 pub const PAGE_MEMBERS_MAX: usize = 256;
+/// Accounts in one page of blocks or contacts.
+pub const PAGE_ACCOUNTS_MAX: usize = 256;
 /// Conversations in one inbox.
 pub const INBOX_ROWS_MAX: usize = 10_000;
 /// Unanswered sends of one connection.

@@ -101,12 +101,16 @@ const CLIENT_FRAMES: &[Golden] = &frames! { decode_client encode_client:
         "0807da01120a1002020202020202020202020202020202";
     ClientFrame r#"{"request":"7","listBlocks":{}}"#
         "0807e20100";
+    ClientFrame r#"{"request":"7","listBlocks":{"cursor":"Y3Vyc29y"}}"#
+        "0807e201080a06637572736f72";
     ClientFrame r#"{"request":"7","setContact":{"account":"AgICAgICAgICAgICAgICAg==","alias":"Bobby"}}"#
         "0807ea01190a10020202020202020202020202020202021205426f626279";
     ClientFrame r#"{"request":"7","removeContact":{"account":"AgICAgICAgICAgICAgICAg=="}}"#
         "0807f201120a1002020202020202020202020202020202";
     ClientFrame r#"{"request":"7","listContacts":{}}"#
         "0807fa0100";
+    ClientFrame r#"{"request":"7","listContacts":{"cursor":"Y3Vyc29y"}}"#
+        "0807fa01080a06637572736f72";
     ClientFrame r#"{"request":"7","openDirect":{"account":"AgICAgICAgICAgICAgICAg=="}}"#
         "0807c202120a1002020202020202020202020202020202";
     ClientFrame r#"{"request":"7","openDirect":{"handle":"bob"}}"#
@@ -189,8 +193,12 @@ const SERVER_FRAMES: &[Golden] = &frames! { decode_server encode_server:
         "08078201080801100218022003";
     ServerFrame r#"{"request":"7","blockList":{"accounts":[{"account":"AgICAgICAgICAgICAgICAg==","handle":"bob","displayName":"Bob"}]}}"#
         "08078a011e0a1c0a10020202020202020202020202020202021203626f621a03426f62";
+    ServerFrame r#"{"request":"7","blockList":{"accounts":[{"account":"AgICAgICAgICAgICAgICAg==","handle":"bob","displayName":"Bob"}],"nextCursor":"Y3Vyc29y"}}"#
+        "08078a01260a1c0a10020202020202020202020202020202021203626f621a03426f621206637572736f72";
     ServerFrame r#"{"request":"7","contactList":{"contacts":[{"profile":{"account":"AgICAgICAgICAgICAgICAg==","handle":"bob","displayName":"Bob"},"alias":"Bobby"}]}}"#
         "08079201270a250a1c0a10020202020202020202020202020202021203626f621a03426f621205426f626279";
+    ServerFrame r#"{"request":"7","contactList":{"contacts":[{"profile":{"account":"AgICAgICAgICAgICAgICAg==","handle":"bob","displayName":"Bob"},"alias":"Bobby"}],"nextCursor":"Y3Vyc29y"}}"#
+        "080792012f0a250a1c0a10020202020202020202020202020202021203626f621a03426f621205426f6262791206637572736f72";
     ServerFrame r#"{"request":"7","conversation":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","kind":"CONVERSATION_KIND_DIRECT","title":"Hoopoes","headSeq":"41","memberCount":2,"role":"ROLE_OWNER","announceOnly":true,"peer":{"account":"AgICAgICAgICAgICAgICAg==","handle":"bob","displayName":"Bob"},"visible":[{"from":"1","to":"9"},{"from":"12"}],"createdUs":"1700000000123456"}}"#
         "0807c202560a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c10011a07486f6f706f65732029280230033801421c0a10020202020202020202020202020202021203626f621a03426f624a04080110094a02080c50c0c480c1c1c48203";
     ServerFrame r#"{"request":"7","memberList":{"members":[{"profile":{"account":"AgICAgICAgICAgICAgICAg==","handle":"bob","displayName":"Bob"},"role":"ROLE_MEMBER"}],"nextCursor":"Y3Vyc29y"}}"#
@@ -281,6 +289,8 @@ const STORED: &[Golden] = &golden! {
         "0a05616c6963651205416c69636518c0c480c1c1c48203";
     PasswordRow r#"{"hash":"$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA"}"#
         "0a2c246172676f6e32696424763d3139246d3d31393435362c743d322c703d3124633246736441246147467a6141";
+    PasswordRow r#"{"hash":"$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA","changedUs":"1700000000123456"}"#
+        "0a2c246172676f6e32696424763d3139246d3d31393435362c743d322c703d3124633246736441246147467a614110c0c480c1c1c48203";
     HandleRow r#"{"account":"AQEBAQEBAQEBAQEBAQEBAQ=="}"#
         "0a1001010101010101010101010101010101";
     DeviceRow r#"{"name":"laptop","createdUs":"1700000000123456"}"#

@@ -1,5 +1,6 @@
 //! Where acts are carried out: finds the people in them, gives the commands, and knows whose answer an answer is.
 
+use super::pages::{Page, Pages};
 use super::{Act, Place};
 use crate::world::World;
 use hudhud_client::{Command, Content, Event, OutgoingState, Recipient};
@@ -22,7 +23,7 @@ struct Job<T> {
     /// The one who is being looked up.
     asked: Option<Handle>,
     /// Pages of a list so far.
-    members: Vec<v1::MemberInfo>,
+    pages: Pages,
 }
 
 /// An act that is done, or failed.
@@ -75,7 +76,7 @@ impl<T> Desk<T> {
 
     /// Starts an act. What has no answer to wait for is finished at once.
     pub fn begin(&mut self, act: Act, ticket: T, world: &World, commands: &mut Vec<Command>) -> Option<Finished<T>> {
-        let job = Job { act, ticket, found: BTreeMap::new(), asked: None, members: Vec::new() };
+        let job = Job { act, ticket, found: BTreeMap::new(), asked: None, pages: Pages::default() };
         self.advance(job, world, commands)
     }
 
@@ -122,25 +123,17 @@ impl<T> Desk<T> {
                 failed(job, error)
             }
             (_, Err(error)) => failed(job, error),
-            (_, Ok(Answer::MemberList(mut list))) => {
-                job.members.append(&mut list.members);
-                if list.next_cursor.is_empty() {
-                    list.members = std::mem::take(&mut job.members);
-                    let result = Ok(Outcome::Answer(Box::new(Answer::MemberList(list))));
-                    return Some(Finished { ticket: job.ticket, act: job.act, result });
+            (_, Ok(answer)) => match job.pages.take(&job.act, answer) {
+                Page::Last(answer) => {
+                    Some(Finished { ticket: job.ticket, act: job.act, result: Ok(Outcome::Answer(Box::new(answer))) })
                 }
-                if let Act::Members { conversation } = job.act {
-                    let cursor = std::mem::take(&mut list.next_cursor);
-                    let (tag, conversation) = (self.tag(), conversation.to_bytes());
-                    commands.push(request(tag, v1::ListMembers { conversation, cursor }));
+                Page::More(command) => {
+                    let tag = self.tag();
+                    commands.push(Command::Request { tag, command });
                     self.jobs.insert(tag, job);
+                    None
                 }
-                None
-            }
-            (_, Ok(answer)) => {
-                let result = Ok(Outcome::Answer(Box::new(answer)));
-                Some(Finished { ticket: job.ticket, act: job.act, result })
-            }
+            },
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a person or a script wants done, with people by their handles, and how it becomes commands of the client.
 
 mod desk;
+mod pages;
 
 pub use desk::{Desk, Finished, Outcome};
 

@@ -1,10 +1,10 @@
 //! Accounts from which an account takes nothing more. They are not told.
 
-use super::{Api, Caller, errors, profiles, rows};
+use super::{Api, Caller, errors, page, profiles, rows};
 use crate::tables;
 use hudhud_ports::Scan;
 use hudhud_proto::limits::BLOCKS_MAX;
-use hudhud_proto::v1::{Block, BlockList, BlockRow, ErrorCode, Unblock};
+use hudhud_proto::v1::{Block, BlockList, BlockRow, ErrorCode, ListBlocks, Unblock};
 use hudhud_proto::{AccountId, ProtocolError};
 
 /// Blocks an account. Answers the same whether there is such an account or not.
@@ -32,10 +32,11 @@ pub(super) async fn unblock(api: &Api, caller: &Caller, m: Unblock) -> Result<()
     rows::remove(api, tables::block(caller.account, other)).await.map(|_| ())
 }
 
-/// Whom the caller blocks.
-pub(super) async fn list(api: &Api, caller: &Caller) -> Result<BlockList, ProtocolError> {
-    let accounts = profiles::load_all(api, ids(api, caller.account).await?).await?;
-    Ok(BlockList { accounts })
+/// Whom the caller blocks, a page at a time.
+pub(super) async fn list(api: &Api, caller: &Caller, m: ListBlocks) -> Result<BlockList, ProtocolError> {
+    let page = page::read(api, tables::BLOCKS, caller.account, &m.cursor).await?;
+    let ids = page.rows.iter().map(|(id, _)| *id).collect();
+    Ok(BlockList { accounts: profiles::load_all(api, ids).await?, next_cursor: page.next_cursor })
 }
 
 async fn ids(api: &Api, account: AccountId) -> Result<Vec<AccountId>, ProtocolError> {

@@ -1,10 +1,10 @@
 //! Contacts: accounts that an account knows, under names of its own. Privacy settings may favour them.
 
-use super::{Api, Caller, accounts, errors, input, membership, profiles, rows};
+use super::{Api, Caller, accounts, errors, input, membership, page, profiles, rows};
 use crate::tables;
-use hudhud_ports::{Row, Scan};
+use hudhud_ports::Scan;
 use hudhud_proto::limits::CONTACTS_MAX;
-use hudhud_proto::v1::{Contact, ContactList, ContactRow, ErrorCode, RemoveContact, SetContact};
+use hudhud_proto::v1::{Contact, ContactList, ContactRow, ErrorCode, ListContacts, RemoveContact, SetContact};
 use hudhud_proto::{AccountId, ProtocolError};
 
 /// Adds a contact or renames it. One that is not there and one that blocks the caller answer alike.
@@ -21,7 +21,8 @@ pub(super) async fn set(api: &Api, caller: &Caller, m: SetContact) -> Result<(),
         if accounts::load(api, other).await?.is_none() || hidden {
             return Err(errors::not_found("account"));
         }
-        if scan(api, caller.account).await?.len() >= CONTACTS_MAX {
+        let scan = Scan::all(tables::CONTACTS, caller.account.to_bytes(), CONTACTS_MAX);
+        if api.services.directory.scan(scan).await.map_err(errors::from_port)?.len() >= CONTACTS_MAX {
             let message = format!("an account has at most {CONTACTS_MAX} contacts: remove some");
             return Err(ProtocolError::new(ErrorCode::Limit, message));
         }
@@ -35,20 +36,15 @@ pub(super) async fn remove(api: &Api, caller: &Caller, m: RemoveContact) -> Resu
     rows::remove(api, tables::contact(caller.account, other)).await.map(|_| ())
 }
 
-/// The caller's contacts.
-pub(super) async fn list(api: &Api, caller: &Caller) -> Result<ContactList, ProtocolError> {
-    let contacts = scan(api, caller.account).await?;
-    let (ids, aliases): (Vec<_>, Vec<_>) = contacts.into_iter().unzip();
-    let profiles = profiles::load_all(api, ids).await?;
-    let contact = |(profile, alias): (hudhud_proto::v1::Profile, String)| Contact { profile: profile.into(), alias };
-    Ok(ContactList { contacts: profiles.into_iter().zip(aliases).map(contact).collect() })
-}
-
-async fn scan(api: &Api, account: AccountId) -> Result<Vec<(AccountId, String)>, ProtocolError> {
-    let scan = Scan::all(tables::CONTACTS, account.to_bytes(), CONTACTS_MAX);
-    let rows = api.services.directory.scan(scan).await.map_err(errors::from_port)?;
-    let contact = |row: &Row| Ok((AccountId::from_slice(&row.sort)?, rows::read::<ContactRow>(row)?.0.alias));
-    rows.iter().map(contact).collect()
+/// The caller's contacts, a page at a time.
+pub(super) async fn list(api: &Api, caller: &Caller, m: ListContacts) -> Result<ContactList, ProtocolError> {
+    let page = page::read(api, tables::CONTACTS, caller.account, &m.cursor).await?;
+    let ids = page.rows.iter().map(|(id, _)| *id).collect();
+    let mut contacts = Vec::with_capacity(page.rows.len());
+    for (profile, (_, row)) in profiles::load_all(api, ids).await?.into_iter().zip(&page.rows) {
+        contacts.push(Contact { profile: profile.into(), alias: rows::read::<ContactRow>(row)?.0.alias });
+    }
+    Ok(ContactList { contacts, next_cursor: page.next_cursor })
 }
 
 #[cfg(test)]
@@ -61,7 +57,7 @@ mod tests {
     }
 
     async fn listed(fixture: &Fixture, caller: &Caller) -> Vec<(String, String)> {
-        let list = list(&fixture.api, caller).await.expect("listed").contacts;
+        let list = list(&fixture.api, caller, ListContacts::default()).await.expect("listed").contacts;
         list.into_iter().map(|c| (c.profile.into_option().unwrap_or_default().handle, c.alias)).collect()
     }
 
