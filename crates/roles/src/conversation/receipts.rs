@@ -159,6 +159,20 @@ impl Receipts {
         pushes
     }
 
+    /// What is left of a push about reading for who keeps read receipts off and so learns nothing of others' reading: that it
+    /// was received, unless that was told before.
+    pub fn without_reading(&mut self, push: ReceiptPush) -> Option<ReceiptPush> {
+        let Recipient::Account(account) = push.to else { return None };
+        let told = self.told.entry((account, false)).or_default();
+        let seq = Seq(push.receipt.seq);
+        if seq <= *told {
+            return None;
+        }
+        *told = seq;
+        let receipt = Receipt { kind: ReceiptKind::Received.into(), ..push.receipt };
+        Some(ReceiptPush { receipt, ..push })
+    }
+
     fn lowest(&self, conversation: &Conversation, kind: ReceiptKind) -> Lowest {
         let mut lowest = Lowest { first: None, second: conversation.head_seq() };
         for (account, _) in conversation.present() {

@@ -402,6 +402,27 @@ fn read_receipts_kept_off_reach_only_the_own_devices() {
 }
 
 #[test]
+fn who_learns_nothing_of_reading_is_told_once_that_it_was_received() {
+    let id = ConversationId::direct(account(1), account(2));
+    let mut chat = Conversation::new(id);
+    for n in 1..=2 {
+        let mut sent = submission(1, n, n.into(), text("hi"));
+        sent.direct = Some((account(1), account(2)));
+        chat.apply(&sent, Position::new(1, n.into()), None);
+    }
+    let mut receipts = Receipts::default();
+    let read = receipts.apply(&chat, &moved(2, ReceiptKind::Read, 1)).pop().expect("the sender is told");
+    assert_eq!(read.to, Recipient::Account(account(1)));
+    let told = receipts.without_reading(read.clone()).expect("nobody said before that it was received");
+    assert_eq!((told.to, told.receipt.kind.as_known()), (read.to, Some(ReceiptKind::Received)));
+    assert_eq!((told.receipt.seq, &told.receipt.account), (1, &account(2).to_bytes()));
+    assert_eq!(receipts.without_reading(read), None, "again would tell when it was read");
+    assert_eq!(receipts.apply(&chat, &moved(2, ReceiptKind::Received, 2)).len(), 1);
+    let read = receipts.apply(&chat, &moved(2, ReceiptKind::Read, 2)).pop().expect("the sender is told");
+    assert_eq!(receipts.without_reading(read), None, "it was told as received already");
+}
+
+#[test]
 fn a_mark_never_passes_the_head_and_a_strangers_counts_for_nothing() {
     let group = group(&[2]);
     let mut receipts = Receipts::default();

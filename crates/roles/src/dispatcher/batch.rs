@@ -2,12 +2,14 @@
 
 use super::{Core, Ended};
 use crate::conversation::record::{Decoded, Moved, Submission, decode};
-use crate::conversation::{CLOCK_SKEW_US_MAX, Conversation, Known, Outcome, Receipts};
+use crate::conversation::{CLOCK_SKEW_US_MAX, Conversation, Known, Outcome, ReceiptPush, Receipts};
+use crate::presence::privacy_of;
 use crate::session::{Post, Recipient};
 use crate::tables::{self, InboxPart};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use hudhud_ports::{ErrorKind, Key, Order, Payload, Record, Scan, Write};
 use hudhud_proto::v1::{
-    ConversationKind, Entry, InboxHeadRow, Refused, SequencedRow, ServerFrame, server_frame::Event,
+    ConversationKind, Entry, InboxHeadRow, ReceiptKind, Refused, SequencedRow, ServerFrame, Switch, server_frame::Event,
 };
 use hudhud_proto::{AccountId, ConversationId, DeviceId, Message, MessageId, Position, ProtocolError, Seq};
 use lru::LruCache;
@@ -18,6 +20,8 @@ use std::num::NonZeroUsize;
 const BULK_RECIPIENTS: usize = 64;
 /// Entries that are read to find who sent lately, when a group's state is loaded.
 const RECENT_ENTRIES: usize = 64;
+/// Privacy settings that are read at once, when many are told of somebody's reading.
+const PRIVACY_READS_AT_ONCE: usize = 16;
 
 /// A conversation as a worker holds it.
 struct State {
@@ -88,6 +92,8 @@ pub(super) struct Batch {
     pub(super) fanout: Fanout,
     /// Of big conversations, one by one, with the position that each stands for.
     pub(super) bulk: Vec<(Position, Fanout)>,
+    /// Whether these accounts keep read receipts on, as of this batch.
+    share_reading: BTreeMap<AccountId, bool>,
     /// Seqs that this batch gave out and that are not stored yet.
     known: BTreeMap<(ConversationId, MessageId), Known>,
 }
@@ -206,7 +212,12 @@ impl Batch {
             Some(receipts) => receipts,
             None => receipts.insert(load_receipts(core, conversation, sent).await?),
         };
-        for push in receipts.apply(conversation, moved) {
+        let pushes = receipts.apply(conversation, moved);
+        self.ask_who_shares_reading(core, moved.account, &pushes).await?;
+        for push in pushes {
+            let hidden = matches!(push.to, Recipient::Account(to) if self.share_reading.get(&to) == Some(&false));
+            let told = if hidden { receipts.without_reading(push) } else { Some(push) };
+            let Some(push) = told else { continue };
             // Flow 12: the sender of what was received is looked up like any receiver.
             // Flow 18: likewise for what was read.
             let to = vec![push.to];
@@ -214,6 +225,29 @@ impl Batch {
             // Flow 19: two coloured ticks.
             self.fanout.push(Event::Receipt(push.receipt), to);
         }
+        Ok(())
+    }
+
+    /// Notes who of those that are about to be told of somebody's reading lets others know of its own.
+    async fn ask_who_shares_reading(
+        &mut self,
+        core: &Core,
+        reader: AccountId,
+        pushes: &[ReceiptPush],
+    ) -> Result<(), Ended> {
+        let told_of_reading = |push: &ReceiptPush| match push.to {
+            Recipient::Account(to) if push.receipt.kind == ReceiptKind::Read && to != reader => Some(to),
+            _ => None,
+        };
+        let unknown = pushes.iter().filter_map(told_of_reading).filter(|to| !self.share_reading.contains_key(to));
+        let unknown: Vec<AccountId> = unknown.collect();
+        let asked = stream::iter(unknown).map(|account| async move {
+            let services = &core.services;
+            let privacy = core.persist("look privacy settings up", || privacy_of(services, account)).await?;
+            Ok::<_, Ended>((account, privacy.read_receipts == Switch::On))
+        });
+        let answers: Vec<_> = asked.buffered(PRIVACY_READS_AT_ONCE).try_collect().await?;
+        self.share_reading.extend(answers);
         Ok(())
     }
 

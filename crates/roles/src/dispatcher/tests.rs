@@ -6,7 +6,7 @@ use crate::api::{Caller, Who};
 use crate::tables;
 use hudhud_ports::{Payload, Scan, Store};
 use hudhud_proto::v1::{
-    Accepted, Content, CreateGroup, Entry, Fetch, InboxHeadRow, LeaveGroup, ReceiptKind, Received, Send,
+    Accepted, Content, CreateGroup, Entry, Fetch, InboxHeadRow, LeaveGroup, ReceiptKind, Received, Send, Switch,
     client_frame::Command, entry, server_frame::Event,
 };
 use hudhud_proto::{ConversationId, Message, v1};
@@ -93,6 +93,55 @@ async fn a_message_is_stored_and_reaches_both_sides_and_its_receipt_the_sender()
     let Some(Event::Receipt(receipt)) = pushed.last() else { panic!("{pushed:?}") };
     assert_eq!((receipt.seq, receipt.kind.as_known()), (1, Some(ReceiptKind::Received)));
     assert_eq!(receipt.account, bob.account.to_bytes());
+}
+
+/// Push and list agree: who keeps read receipts off learns of nobody's reading, in direct chats and in groups, and learns
+/// all the same that messages were received.
+#[tokio::test]
+async fn who_hides_its_reading_is_told_of_nobody_elses() {
+    let fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let (alice, bob) = (fixture.connect(&alice).await, fixture.connect(&bob).await);
+    let _running = start(&fixture);
+    let create = CreateGroup {
+        message_id: fixture.message_id().to_bytes(),
+        title: "two".into(),
+        members: vec![bob.account.to_bytes()],
+        ..Default::default()
+    };
+    let Event::ChangeAccepted(group) = command(&fixture, &alice, Command::CreateGroup(create)).await else { panic!() };
+    settle().await;
+    let direct = send(&fixture, &alice, to_peer(&fixture, &bob, "hi")).await;
+    settle().await;
+    let receipts_of = |caller: &Caller| {
+        let receipt = |event| match event {
+            Event::Receipt(receipt) => Some((receipt.kind.as_known().expect("known"), receipt.seq)),
+            _ => None,
+        };
+        pushed(&fixture, caller).into_iter().filter_map(receipt).collect::<Vec<_>>()
+    };
+    let choose = |read_receipts: Switch| {
+        let privacy = v1::Privacy { read_receipts: read_receipts.into(), ..Default::default() };
+        Command::SetPrivacy(v1::SetPrivacy { privacy: privacy.into() })
+    };
+    command(&fixture, &alice, choose(Switch::Off)).await;
+    let mut seen = 0;
+    for (conversation, peer) in [(&direct.conversation, 1), (&group.conversation, 1)] {
+        let read = v1::Read { conversation: conversation.clone(), seq: peer };
+        command(&fixture, &bob, Command::Read(read)).await;
+        settle().await;
+        seen += 1;
+        assert_eq!(receipts_of(&alice), vec![(ReceiptKind::Received, 1); seen]);
+        let list = v1::ListReceipts { conversation: conversation.clone() };
+        let Event::ReceiptList(list) = command(&fixture, &alice, Command::ListReceipts(list)).await else { panic!() };
+        assert_eq!((list.received_by_all_seq, list.read_by_all_seq), (1, 0));
+    }
+    command(&fixture, &alice, choose(Switch::On)).await;
+    send(&fixture, &alice, to_peer(&fixture, &bob, "and now?")).await;
+    settle().await;
+    command(&fixture, &bob, Command::Read(v1::Read { conversation: direct.conversation, seq: 2 })).await;
+    settle().await;
+    assert_eq!(receipts_of(&alice).last(), Some(&(ReceiptKind::Read, 2)));
 }
 
 #[tokio::test]
