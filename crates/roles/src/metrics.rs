@@ -17,6 +17,12 @@ pub struct CommandLabels {
     command: &'static str,
 }
 
+/// The labels of [`Metrics::rate_limited`].
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub struct RateLabels {
+    rate: &'static str,
+}
+
 macro_rules! metrics {
     ($($name:ident: $kind:ty = $new:expr, $help:literal;)*) => {
         /// Every metric of a process.
@@ -40,6 +46,8 @@ macro_rules! metrics {
 metrics! {
     commands: Family<CommandLabels, Counter> = Family::default(),
         "Commands that came in, over WebSockets and HTTP";
+    rate_limited: Family<RateLabels, Counter> = Family::default(),
+        "Requests that a rate limit refused, by its name in the configuration";
 
     connections: Gauge = Gauge::default(),
         "WebSocket connections of this gateway, with a session or not";
@@ -104,6 +112,11 @@ impl Metrics {
     /// Counts a command by its name in [`hudhud_proto::command::COMMANDS`].
     pub fn command(&self, name: &'static str) {
         self.commands.get_or_create(&CommandLabels { command: name }).inc();
+    }
+
+    /// Counts a refusal by the name that the rate has in the configuration.
+    pub fn rate_limited(&self, name: &'static str) {
+        self.rate_limited.get_or_create(&RateLabels { rate: name }).inc();
     }
 
     /// Takes over what a cache says about itself.

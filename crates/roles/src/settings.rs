@@ -107,14 +107,33 @@ pub struct Rates {
     pub sends: Rate,
     /// Other commands of one device.
     pub commands: Rate,
-    /// Exact-handle look-ups of one account.
+    /// Questions of one account whether another one exists: a handle looked up, an unknown account written to, blocked or
+    /// made a contact.
     pub look_ups: Rate,
-    /// Log-in attempts at one handle.
+    /// The same questions from one address.
+    pub look_ups_per_address: Rate,
+    /// The same questions from everywhere.
+    pub look_ups_in_all: Rate,
+    /// Log-in attempts at one handle from one address.
     pub log_ins_per_handle: Rate,
+    /// Log-in attempts at one handle from all addresses where nobody has logged in with it lately.
+    pub log_ins_per_handle_in_all: Rate,
     /// Registrations and log-ins from one address.
     pub accounts_per_address: Rate,
-    /// Invites looked at or followed by one account.
+    /// Registrations, and log-ins from where nobody has logged in with that handle lately.
+    pub accounts_in_all: Rate,
+    /// Invites made, looked at or followed by one account.
     pub invites: Rate,
+    /// The same from one address.
+    pub invites_per_address: Rate,
+    /// The same from everywhere.
+    pub invites_in_all: Rate,
+    /// People whom one account adds to groups without knowing them: neither a contact nor the other one of a direct chat.
+    pub group_adds: Rate,
+    /// The same from one address.
+    pub group_adds_per_address: Rate,
+    /// The same from everywhere.
+    pub group_adds_in_all: Rate,
 }
 
 impl Default for Settings {
@@ -145,9 +164,18 @@ impl Default for Rates {
             sends: every_ms(2_000, 5),
             commands: every_ms(2_000, 10),
             look_ups: every_ms(20, 10_000),
+            look_ups_per_address: every_ms(1_000, 1_000),
+            look_ups_in_all: every_ms(10_000, 5),
             log_ins_per_handle: every_ms(10, 30_000),
+            log_ins_per_handle_in_all: every_ms(100, 10_000),
             accounts_per_address: every_ms(60, 1_000),
+            accounts_in_all: every_ms(5_000, 10),
             invites: every_ms(20, 10_000),
+            invites_per_address: every_ms(1_000, 1_000),
+            invites_in_all: every_ms(10_000, 5),
+            group_adds: every_ms(100, 30_000),
+            group_adds_per_address: every_ms(2_000, 1_000),
+            group_adds_in_all: every_ms(20_000, 5),
         }
     }
 }

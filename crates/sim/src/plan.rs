@@ -207,6 +207,7 @@ impl Weather {
 
 /// Intervals are shorter than a real server's, so that a minute holds many of them; limits are small, so that they are reached.
 fn settings(chance: &mut Chance) -> Settings {
+    let often = Rate { burst: 1_000, interval: Duration::from_millis(10) };
     Settings {
         password: PasswordCost { memory_kib: 8, passes: 1 },
         ping_interval: chance.millis(1_500..4_000),
@@ -218,8 +219,8 @@ fn settings(chance: &mut Chance) -> Settings {
         dispatch_batch_max: chance.within(1..48) as usize,
         commit_interval: chance.millis(50..2_000),
         call_timeout: chance.millis(1_000..5_000),
-        // People here meet many strangers in a minute.
-        rates: Rates { look_ups: Rate { burst: 1_000, interval: Duration::from_millis(10) }, ..Rates::default() },
+        // People here meet many strangers in a minute, and make groups of them.
+        rates: Rates { look_ups: often, group_adds: often, ..Rates::default() },
         ..Settings::default()
     }
 }

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 /// Makes an account with a handle and a password, and logs it in.
 pub(super) async fn register(api: &Api, address: IpAddr, m: Register) -> Result<LoggedIn, ProtocolError> {
-    api.limiter.address(address)?;
+    api.limiter.registration(address)?;
     let handle: Handle = m.handle.parse()?;
     input::password("password", &m.password)?;
     let device_name = input::name("device_name", &m.device_name)?;
@@ -23,9 +23,10 @@ pub(super) async fn register(api: &Api, address: IpAddr, m: Register) -> Result<
     if rows::get::<HandleRow>(api, tables::handle(&handle)).await?.is_some() {
         return Err(taken());
     }
-    let password = PasswordRow { hash: api.passwords.hash(m.password).await? };
+    let hash = api.passwords.hash(m.password).await?;
     let id = AccountId::new(api.services.runtime.random());
     let now_us = api.services.now_us();
+    let password = PasswordRow { hash, changed_us: now_us };
     let row = AccountRow { handle: handle.to_string(), display_name, created_us: now_us };
     let writes =
         vec![tables::put(tables::account(id), &row, now_us), tables::put(tables::password(id), &password, now_us)];
@@ -40,22 +41,44 @@ pub(super) async fn register(api: &Api, address: IpAddr, m: Register) -> Result<
         return Err(taken());
     }
     tracing::info!(account = %id, "an account was made");
+    api.limiter.logged_in(&handle, address);
     enter(api, id, row.handle, Some(password), device_name).await
 }
 
 /// Logs in with handle and password, as a new device. An unknown handle, an account without a password and a wrong password
-/// cost and answer the same.
+/// cost and answer the same. A hash whose cost is not the one of the settings any more is made anew, as the password is
+/// known at no other time.
 pub(super) async fn log_in(api: &Api, address: IpAddr, m: LogIn) -> Result<LoggedIn, ProtocolError> {
-    api.limiter.address(address)?;
     let handle: Handle = m.handle.parse()?;
     input::password("password", &m.password)?;
     let device_name = input::name("device_name", &m.device_name)?;
-    api.limiter.log_in(&handle)?;
+    api.limiter.log_in(&handle, address)?;
     let (id, account) = find(api, &handle).await?;
-    let password: Option<PasswordRow> = rows::get(api, tables::password(id)).await?;
-    let matches = api.passwords.verify(m.password, password.as_ref().map(|row| row.hash.as_str())).await?;
+    let stored = rows::get_versioned::<PasswordRow>(api, tables::password(id)).await?;
+    let hash = stored.as_ref().map(|(row, _)| row.hash.as_str());
+    let matches = api.passwords.verify(m.password.clone(), hash).await?;
     let account = account.filter(|_| matches).ok_or_else(wrong_password)?;
-    enter(api, id, account.handle, password, device_name).await
+    api.limiter.logged_in(&handle, address);
+    let proof = stored.as_ref().map(|(row, _)| row.clone());
+    let logged_in = enter(api, id, account.handle, proof, device_name).await?;
+    if let Some(stored) = stored.filter(|(row, _)| !api.passwords.is_current(&row.hash)) {
+        // It is as good as it was: nobody is kept out because this fails.
+        if let Err(error) = hash_again(api, id, stored, m.password).await {
+            tracing::warn!(account = %id, %error, "a password keeps the cost of its hash until the next log-in");
+        }
+    }
+    Ok(logged_in)
+}
+
+/// Hashes a password that was just seen to be the one of this row at the cost of today.
+async fn hash_again(
+    api: &Api,
+    account: AccountId,
+    (row, version): rows::Versioned<PasswordRow>,
+    password: String,
+) -> Result<(), ProtocolError> {
+    let row = PasswordRow { hash: api.passwords.hash(password).await?, ..row };
+    rows::refine(api, tables::password(account), &row, version).await
 }
 
 /// Logs in with a token of a trusted backend, as a new device. The first token of a subject makes its account, whoever may
@@ -87,17 +110,18 @@ pub(super) async fn log_in_jwt(api: &Api, address: IpAddr, m: LogInJwt) -> Resul
 pub(super) async fn change_password(api: &Api, caller: &Caller, m: ChangePassword) -> Result<(), ProtocolError> {
     input::password("old_password", &m.old_password)?;
     input::password("new_password", &m.new_password)?;
-    let account = load(api, caller.account).await?.ok_or_else(errors::unauthenticated)?;
     let key = tables::password(caller.account);
     let Some(password) = rows::get::<PasswordRow>(api, key.clone()).await? else {
         return Err(errors::forbidden("this account has no password: it logs in with tokens of its own backend"));
     };
     // A stolen token must not make guessing cheaper than it is at the door.
-    api.limiter.log_in(&account.handle.parse()?)?;
+    api.limiter.password(caller.account)?;
     if !api.passwords.verify(m.old_password, Some(&password.hash)).await? {
         return Err(errors::forbidden("the old password is wrong"));
     }
-    rows::replace(api, key, &PasswordRow { hash: api.passwords.hash(m.new_password).await? }).await?;
+    let hash = api.passwords.hash(m.new_password).await?;
+    let changed_us = api.services.now_us().max(password.changed_us.saturating_add(1));
+    rows::replace(api, key, &PasswordRow { hash, changed_us }).await?;
     tokens::revoke_where(api, caller.account, |token| token.id != caller.token).await?;
     Ok(())
 }
@@ -155,7 +179,12 @@ async fn enter(
     let made = tokens::make(api, account, device, String::new(), api.services.settings.token_valid);
     writes.extend(made.writes);
     api.services.write_directory_durably(writes).await.map_err(errors::from_port)?;
-    let still = proof.is_none() || proof == rows::get(api, tables::password(account)).await?;
+    // The same password under another cost is the same proof.
+    let changed_us = |row: PasswordRow| row.changed_us;
+    let still = match proof {
+        None => true,
+        Some(proof) => rows::get(api, tables::password(account)).await?.map(changed_us) == Some(proof.changed_us),
+    };
     if !still || !devices::exists(api, account, device).await? {
         devices::forget(api, account, device).await?;
         tokens::revoke_where(api, account, |token| token.is_of(device)).await?;
@@ -253,11 +282,9 @@ mod tests {
         log_in_as(&fixture, "bob", json!({ "handle": "bob" })).await.expect("logged in");
         let mut seen = Vec::new();
         for handle in ["alice", "bob", "nobody"] {
-            let before = fixture.store.gets.load(Ordering::SeqCst);
-            let error = fixture.log_in(handle, "wrong horse").await.expect_err(handle);
-            seen.push((error, fixture.store.gets.load(Ordering::SeqCst) - before));
+            seen.push(fixture.cost(fixture.log_in(handle, "wrong horse")).await);
         }
-        assert_eq!(seen[0].0.code, ErrorCode::Unauthenticated);
+        assert_eq!((&seen[0].0, seen[0].1.hashes), (&Err(wrong_password()), 1));
         assert!(seen.iter().all(|answer| *answer == seen[0]), "{seen:?}");
     }
 
@@ -304,7 +331,8 @@ mod tests {
     async fn a_crash_before_the_claim_loses_no_handle_and_after_it_no_account() {
         let fixture = Fixture::new().await;
         let id = AccountId::new([5; 16]);
-        let password = PasswordRow { hash: fixture.api.passwords.hash(PASSWORD.into()).await.expect("hashed") };
+        let hash = fixture.api.passwords.hash(PASSWORD.into()).await.expect("hashed");
+        let password = PasswordRow { hash, changed_us: 0 };
         rows::replace(&fixture.api, tables::password(id), &password).await.expect("the first step of a registration");
         let row = AccountRow { handle: "alice".into(), ..Default::default() };
         rows::replace(&fixture.api, tables::account(id), &row).await.expect("as well");

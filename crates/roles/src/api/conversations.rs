@@ -14,15 +14,11 @@ use hudhud_proto::v1::{
 use hudhud_proto::{AccountId, ConversationId, Message, ProtocolError};
 
 pub(super) async fn open_direct(api: &Api, caller: &Caller, open: OpenDirect) -> Result<Conversation, ProtocolError> {
-    let peer = match open.with {
-        Some(With::Account(account)) => {
-            let account = AccountId::from_slice(&account)?;
-            profiles::meet(api, caller, account).await?;
-            account
-        }
+    let (peer, looked_up) = match open.with {
+        Some(With::Account(account)) => (AccountId::from_slice(&account)?, false),
         Some(With::Handle(handle)) => {
             let profile = profiles::look_up(api, caller, hudhud_proto::v1::LookUp { handle }).await?;
-            AccountId::from_slice(&profile.account)?
+            (AccountId::from_slice(&profile.account)?, true)
         }
         None => return Err(ProtocolError::invalid("give an account or a handle")),
     };
@@ -31,7 +27,11 @@ pub(super) async fn open_direct(api: &Api, caller: &Caller, open: OpenDirect) ->
     if view.head.is_some() {
         return describe(api, caller, &view).await;
     }
-    send::verify_peer(api, caller, peer).await?;
+    match looked_up {
+        // The look-up was drawn and has told that the account is there and does not hide from the caller.
+        true => send::not_blocked_by(api, caller, peer).await?,
+        false => send::meet_peer(api, caller, peer).await?,
+    }
     Ok(Conversation {
         conversation: id.to_bytes(),
         kind: ConversationKind::Direct.into(),

@@ -1,7 +1,7 @@
 //! Changes of groups. Each is asked of the log like a message, with an id that makes repeating it harmless; the entry that
 //! follows is the change.
 
-use super::{Api, Caller, membership, privacy, send};
+use super::{Api, Caller, privacy, profiles, send};
 use crate::conversation::record::Submission;
 use crate::conversation::{Conversation, policy};
 use bytes::Bytes;
@@ -22,8 +22,10 @@ pub(super) async fn create(api: &Api, caller: &Caller, create: CreateGroup) -> R
     let message = send::verify_message_id(api, &create.message_id)?;
     verify_title(&create.title)?;
     let asked = accounts(&create.members, caller)?;
-    let (members, not_added) = consenting(api, caller, asked).await?;
     let id = ConversationId::group(caller.account, message);
+    // There already where this is a repetition.
+    let view = api.memberships.fresh(id).await?;
+    let (members, not_added) = consenting(api, caller, &view, asked).await?;
     let what = What::Created(Created {
         title: create.title,
         members: members.iter().map(|member| member.to_bytes()).collect(),
@@ -64,8 +66,8 @@ pub(super) async fn add_members(api: &Api, caller: &Caller, add: AddMembers) -> 
     // Checked before anybody's consent is looked up: what somebody allows is no stranger's business.
     let event = |members: &BTreeSet<AccountId>| What::MembersAdded(MembersAdded { members: to_bytes(members) });
     let conversation = ConversationId::from_slice(&add.conversation)?;
-    check(api, caller, conversation, event(&asked)).await?;
-    let (members, not_added) = consenting(api, caller, asked).await?;
+    let view = check(api, caller, conversation, event(&asked)).await?;
+    let (members, not_added) = consenting(api, caller, &view, asked).await?;
     if members.is_empty() {
         return Err(ProtocolError::new(
             ErrorCode::RecipientUnavailable,
@@ -110,12 +112,14 @@ pub(super) async fn change(
     Ok(ChangeAccepted { conversation: conversation.to_bytes(), message_id: message.to_bytes(), not_added: Vec::new() })
 }
 
-async fn check(api: &Api, caller: &Caller, id: ConversationId, what: What) -> Result<(), ProtocolError> {
+/// The conversation, if the change is allowed in it now.
+async fn check(api: &Api, caller: &Caller, id: ConversationId, what: What) -> Result<Arc<Conversation>, ProtocolError> {
     let view = api.memberships.fresh(id).await?;
     if view.head.is_none() {
         return Err(super::errors::not_found("conversation"));
     }
-    policy::check(&view, caller.account, &submit::Body::Event(Event { what: Some(what) }))
+    policy::check(&view, caller.account, &submit::Body::Event(Event { what: Some(what) }))?;
+    Ok(view)
 }
 
 /// Changes are rare: each is looked up as if it were a repetition, so that a client may repeat it without saying so.
@@ -136,19 +140,28 @@ async fn submit(
     Ok(times.first().copied().expect("one time per submission"))
 }
 
-/// Who lets itself be added by the caller, and who does not. Absent, hidden and blocking accounts are in the same list.
+/// Who lets itself be added by the caller, and who does not. Absent, hidden and blocking accounts are in the same list, and
+/// cost the same.
+///
+/// Those whom the caller does not know are drawn from a rate first: being added tells that an account is there, and
+/// adding strangers is what spam is made of. Who is a member is known, so that a repetition draws nothing.
 async fn consenting(
     api: &Api,
     caller: &Caller,
+    view: &Conversation,
     asked: BTreeSet<AccountId>,
 ) -> Result<(BTreeSet<AccountId>, BTreeSet<AccountId>), ProtocolError> {
+    let outside: Vec<AccountId> = asked.iter().copied().filter(|account| view.role(*account).is_none()).collect();
+    let known: Vec<bool> = stream::iter(outside)
+        .map(|account| profiles::knows(api, caller.account, account))
+        .buffered(CONSENTS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let strangers = known.iter().filter(|known| !**known).count();
+    api.limiter.group_adds(caller, u32::try_from(strangers).expect("a group has few members"))?;
     let answers: Vec<(AccountId, bool)> = stream::iter(asked)
         .map(|account| async move {
-            let blocked = membership::blocks(&api.services, account, caller.account).await?;
-            Ok::<_, ProtocolError>((
-                account,
-                !blocked && privacy::may_add_to_groups(api, account, caller.account).await?,
-            ))
+            Ok::<_, ProtocolError>((account, privacy::may_add_to_groups(api, account, caller.account).await?))
         })
         .buffered(CONSENTS_AT_ONCE)
         .try_collect()

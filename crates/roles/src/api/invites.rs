@@ -76,7 +76,7 @@ pub(super) async fn join(api: &Api, caller: &Caller, join: JoinByInvite) -> Resu
 
 /// The group that a valid code is for. Guessing is rate-limited, and a wrong code answers like an expired one.
 async fn invited(api: &Api, caller: &Caller, code: &str) -> Result<Arc<Conversation>, ProtocolError> {
-    api.limiter.invite(caller.account)?;
+    api.limiter.invite(caller)?;
     let absent = || errors::not_found("invite, or it has expired");
     if code.is_empty() || code.len() > 64 {
         return Err(absent());

@@ -4,6 +4,8 @@
 //! answer with the event that goes back, or with a [`ProtocolError`] that says what is wrong and what to do.
 
 mod accounts;
+#[cfg(test)]
+mod alike;
 mod blocks;
 mod changes;
 mod contacts;
@@ -15,6 +17,7 @@ mod input;
 mod invites;
 mod jwt;
 mod membership;
+mod page;
 mod passwords;
 mod privacy;
 mod profiles;
@@ -129,10 +132,10 @@ impl Api {
             Command::SetPrivacy(m) => Event::Privacy(privacy::set(self, caller, m).await?),
             Command::Block(m) => done(blocks::block(self, caller, m).await?),
             Command::Unblock(m) => done(blocks::unblock(self, caller, m).await?),
-            Command::ListBlocks(_) => Event::BlockList(blocks::list(self, caller).await?),
+            Command::ListBlocks(m) => Event::BlockList(blocks::list(self, caller, m).await?),
             Command::SetContact(m) => done(contacts::set(self, caller, m).await?),
             Command::RemoveContact(m) => done(contacts::remove(self, caller, m).await?),
-            Command::ListContacts(_) => Event::ContactList(contacts::list(self, caller).await?),
+            Command::ListContacts(m) => Event::ContactList(contacts::list(self, caller, m).await?),
 
             Command::OpenDirect(m) => Event::Conversation(conversations::open_direct(self, caller, m).await?),
             Command::GetConversation(m) => Event::Conversation(conversations::get(self, caller, m).await?),

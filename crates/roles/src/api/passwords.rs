@@ -58,11 +58,17 @@ impl Passwords {
         hash.map(|hash| hash.to_string()).map_err(broken)
     }
 
+    /// Whether a hash has the cost of one that is made today.
+    pub(super) fn is_current(&self, stored: &str) -> bool {
+        let cost = |hash: &PasswordHash| (hash.algorithm, hash.version, hash.params.clone());
+        PasswordHash::new(stored).is_ok_and(|stored| cost(&stored) == cost(&self.decoy))
+    }
+
     /// Whether a password is the one of this PHC string; never without one, but that takes as long. `RateLimited` when too
     /// many wait already.
     ///
     /// A hash costs what it cost when it was made. After the settings changed, what is unknown costs as much as a hash that
-    /// was made since.
+    /// was made since: until an account's next log-in, the time that a wrong password takes tells that it is there.
     pub(super) async fn verify(&self, password: String, stored: Option<&str>) -> Result<bool, ProtocolError> {
         let stored = match stored {
             Some(phc) => PasswordHash::new(phc).map_err(|error| broken(error.into()))?,
@@ -106,9 +112,13 @@ fn broken(error: password_hash::Error) -> ProtocolError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::testing;
+    use crate::api::{Api, accounts, rows, testing};
+    use crate::presence::Presence;
+    use crate::settings::{PasswordCost, Settings};
+    use crate::tables;
     use hudhud_ports::Spawn;
     use hudhud_ports::memory;
+    use hudhud_proto::v1::{ChangePassword, LogIn, LoggedIn, PasswordRow};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
@@ -130,8 +140,73 @@ mod tests {
         let hash = PasswordHash::new(&passwords.hash("correct horse".into()).await.expect("hashed")).expect("PHC");
         let cost = |hash: &PasswordHash| (hash.algorithm.to_string(), hash.version, hash.params.to_string());
         assert_eq!(cost(&hash), cost(&passwords.decoy));
+        assert!(passwords.is_current(&hash.to_string()));
+        assert!(!passwords.is_current("$argon2id$v=19$m=16,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"));
         let lengths = |hash: &PasswordHash| (hash.salt.map(|s| s.len()), hash.hash.map(|h| h.len()));
         assert_eq!(lengths(&hash), lengths(&passwords.decoy));
+    }
+
+    /// The api of a server that was started again with another cost of passwords.
+    fn restarted(fixture: &testing::Fixture, cost: PasswordCost) -> Api {
+        let mut services = fixture.services.clone();
+        services.settings = Arc::new(Settings { password: cost, ..(*services.settings).clone() });
+        let presence = Arc::new(Presence::new(&services, fixture.sessions.clone()));
+        Api::new(services, fixture.sessions.clone(), presence)
+    }
+
+    async fn log_in(api: &Api, password: &str) -> Result<LoggedIn, ProtocolError> {
+        let log_in = LogIn { handle: "alice".into(), password: password.into(), ..Default::default() };
+        accounts::log_in(api, testing::ADDRESS, log_in).await
+    }
+
+    async fn stored(fixture: &testing::Fixture) -> String {
+        let (account, _) = accounts::find(&fixture.api, &"alice".parse().expect("a handle")).await.expect("read");
+        let row: Option<PasswordRow> = rows::get(&fixture.api, tables::password(account)).await.expect("read");
+        row.expect("alice has one").hash
+    }
+
+    const DEARER: PasswordCost = PasswordCost { memory_kib: 16, passes: 2 };
+
+    #[tokio::test]
+    async fn a_new_cost_takes_hold_at_the_next_log_in() {
+        let fixture = testing::Fixture::new().await;
+        fixture.account("alice").await;
+        let api = restarted(&fixture, DEARER);
+        let (wrong, work) = fixture.cost(log_in(&api, "wrong horse")).await;
+        assert_eq!((wrong.map_err(|error| error.code), work.hashes), (Err(ErrorCode::Unauthenticated), 1));
+        assert!(stored(&fixture).await.starts_with("$argon2id$v=19$m=8,t=1,"));
+        let (right, work) = fixture.cost(log_in(&api, testing::PASSWORD)).await;
+        assert_eq!((right.is_ok(), work.hashes), (true, 2));
+        assert!(stored(&fixture).await.starts_with("$argon2id$v=19$m=16,t=2,"));
+        let (right, work) = fixture.cost(log_in(&api, testing::PASSWORD)).await;
+        assert_eq!((right.is_ok(), work.hashes), (true, 1), "once is enough, and it is the same password");
+        assert_eq!(fixture.store.unsynced(), 0, "it survives the loss of power");
+    }
+
+    #[tokio::test]
+    async fn a_new_cost_brings_no_old_password_back_and_keeps_nobody_out() {
+        for head_start in 0..60 {
+            let fixture = testing::Fixture::new().await;
+            let alice = fixture.account("alice").await;
+            let api = restarted(&fixture, DEARER);
+            let late = async {
+                for _ in 0..head_start {
+                    tokio::task::yield_now().await;
+                }
+                let (old_password, new_password) = (testing::PASSWORD.into(), "battery staple".into());
+                accounts::change_password(&api, &alice, ChangePassword { old_password, new_password }).await
+            };
+            let (changed, ..) = tokio::join!(late, log_in(&api, testing::PASSWORD));
+            changed.expect("changed");
+            assert!(log_in(&api, testing::PASSWORD).await.is_err(), "head start {head_start}");
+            let (one, other) = tokio::join!(log_in(&api, "battery staple"), log_in(&api, "battery staple"));
+            assert!(one.is_ok() && other.is_ok(), "head start {head_start}");
+        }
+        let fixture = testing::Fixture::new().await;
+        fixture.account("alice").await;
+        let api = restarted(&fixture, DEARER);
+        let (one, other) = tokio::join!(log_in(&api, testing::PASSWORD), log_in(&api, testing::PASSWORD));
+        assert!(one.is_ok() && other.is_ok(), "two log-ins that both hash anew: {one:?} {other:?}");
     }
 
     /// Computes nothing until it is told to, and counts what has begun.

@@ -1,9 +1,10 @@
 //! Who sees what of an account. Presence answers who sees it online ([`crate::presence::visible`]); here are the settings
 //! themselves and what the rest of the api asks of them.
 
-use super::{Api, Caller, accounts, errors, rows};
+use super::{Api, Caller, accounts, errors, membership, rows};
 use crate::presence;
 use crate::tables;
+use futures_util::future::try_join4;
 use hudhud_proto::v1::{Audience, Privacy, PrivacyRow, SetPrivacy, Switch};
 use hudhud_proto::{AccountId, EnumValue, ProtocolError};
 
@@ -29,11 +30,21 @@ pub(super) async fn set(api: &Api, caller: &Caller, m: SetPrivacy) -> Result<Pri
     Ok(privacy)
 }
 
-/// Whether `owner` is there and lets `adder` add it to groups.
+/// Whether `owner` is there, does not block `adder` and lets it add it to groups. The same reads whatever it comes to:
+/// neither the answer nor its time tells why not.
 pub(super) async fn may_add_to_groups(api: &Api, owner: AccountId, adder: AccountId) -> Result<bool, ProtocolError> {
-    let audience = of(api, owner).await?.groups;
-    let allowed = presence::allows(&api.services, audience, owner, adder).await.map_err(errors::from_port)?;
-    Ok(allowed && accounts::load(api, owner).await?.is_some())
+    let contact = api.services.directory.get(tables::contact(owner, adder));
+    let (there, blocks, privacy, contact) =
+        try_join4(accounts::load(api, owner), membership::blocks(&api.services, owner, adder), of(api, owner), async {
+            contact.await.map_err(errors::from_port)
+        })
+        .await?;
+    let allowed = match privacy.groups.as_known() {
+        Some(Audience::Everyone | Audience::Unspecified) => true,
+        Some(Audience::Contacts) => contact.is_some(),
+        Some(Audience::Nobody) | None => false,
+    };
+    Ok(there.is_some() && !blocks && (allowed || owner == adder))
 }
 
 /// Whether others learn what this account read, and it what they did.

@@ -1,12 +1,17 @@
-//! Rate limits: so many at once, then one each interval, per account, device, handle or address.
+//! Rate limits: so many at once, then one each interval, per account, device, handle or address, and for everybody together.
 //!
 //! The generic cell rate algorithm (ITU-T I.371): a bucket is one number, the time at which it is full again. The governor
 //! crate does the same with a keyed map that grows without a bound, which an attacker fills, and a clock of its own,
 //! which a simulation can't hold: these lines are shorter than what would tame it.
 //!
+//! What can be abused is drawn from several buckets, and from all of them or from none: whoever is refused for its own sake
+//! takes nothing from the others of its address, or from everybody. The decision about log-ins is
+//! `docs/adr/0016-limits-of-log-ins.md`.
+//!
 //! The limits hold per process. A cluster of n api processes allows n times as much, which is still a limit.
 
 use super::Caller;
+use crate::metrics::Metrics;
 use crate::services::Services;
 use crate::settings::{Rate, Rates};
 use hudhud_ports::Clock;
@@ -15,31 +20,66 @@ use hudhud_proto::{AccountId, DeviceId, Handle, ProtocolError};
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Buckets held in memory. The one used least recently goes first, and with it what was taken from it: who wants to be
 /// forgotten has to use so many others, each of which costs a connection or a password hash.
 const BUCKETS_MAX: usize = 100_000;
+/// Places held in memory at which people have logged in. The one used least recently goes first.
+const PLACES_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
 
 /// What a bucket is for. Each is keyed by what can't be had for free in the thing that it protects.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Bucket {
     Command(AccountId, DeviceId),
     Send(AccountId, DeviceId),
-    LookUp(AccountId),
+    LookUp(Whose),
+    LogInAt(Handle, IpAddr),
     LogIn(Handle),
+    Password(AccountId),
+    Account(Whose),
+    Invite(Whose),
+    GroupAdd(Whose),
+}
+
+/// Whose bucket it is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Whose {
+    Account(AccountId),
+    /// Of IPv6 the first 64 bits: see [`network`].
     Address(IpAddr),
-    Invite(AccountId),
+    Everybody,
+}
+
+/// One of the buckets that a request draws from.
+struct Draw {
+    bucket: Bucket,
+    rate: Rate,
+    /// The name of the rate in the configuration, for the metrics.
+    name: &'static str,
+    /// What there are too many of, for people.
+    what: &'static str,
+}
+
+/// A draw at the rate with this name.
+macro_rules! draw {
+    ($limiter:ident.$name:ident, $bucket:expr, $what:literal) => {
+        Draw { bucket: $bucket, rate: $limiter.rates.$name, name: stringify!($name), what: $what }
+    };
 }
 
 /// All rate limits of a process.
 pub(crate) struct Limiter {
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     rates: Rates,
     /// When each bucket is full again, in the clock's monotonic time. A bucket that is not here is full.
     full_at: Mutex<LruCache<Bucket, Duration>>,
     buckets_max: usize,
+    /// The handles with which somebody has logged in, and where: what strangers do elsewhere does not keep them out.
+    places: Mutex<LruCache<(Handle, IpAddr), ()>>,
 }
 
 impl Limiter {
@@ -47,64 +87,144 @@ impl Limiter {
     pub(crate) fn new(services: &Services) -> Self {
         Self {
             clock: services.runtime.clock.clone(),
+            metrics: services.metrics.clone(),
             rates: services.settings.rates.clone(),
             full_at: Mutex::new(LruCache::unbounded()),
             buckets_max: BUCKETS_MAX,
+            places: Mutex::new(LruCache::new(PLACES_MAX)),
         }
     }
 
     /// One command of a device that is not a send.
     pub(crate) fn command(&self, caller: &Caller) -> Result<(), ProtocolError> {
-        self.take(Bucket::Command(caller.account, caller.device), self.rates.commands, 1, "commands from this device")
+        let bucket = Bucket::Command(caller.account, caller.device);
+        self.take(1, [draw!(self.commands, bucket, "commands from this device")])
     }
 
     /// So many messages of a device.
     pub(crate) fn sends(&self, caller: &Caller, n: u32) -> Result<(), ProtocolError> {
-        self.take(Bucket::Send(caller.account, caller.device), self.rates.sends, n, "messages from this device")
+        let bucket = Bucket::Send(caller.account, caller.device);
+        self.take(n, [draw!(self.sends, bucket, "messages from this device")])
     }
 
     /// One question of an account whether another one exists.
-    pub(crate) fn look_up(&self, account: AccountId) -> Result<(), ProtocolError> {
-        self.take(Bucket::LookUp(account), self.rates.look_ups, 1, "look-ups")
+    pub(crate) fn look_up(&self, caller: &Caller) -> Result<(), ProtocolError> {
+        let [account, address, everybody] = whose(caller).map(Bucket::LookUp);
+        let draws = [
+            draw!(self.look_ups, account, "look-ups"),
+            draw!(self.look_ups_per_address, address, "look-ups from here"),
+            draw!(self.look_ups_in_all, everybody, "look-ups by everybody"),
+        ];
+        self.take(1, draws)
     }
 
     /// One guess at the password of a handle, whether there is such a handle or not.
-    pub(crate) fn log_in(&self, handle: &Handle) -> Result<(), ProtocolError> {
-        self.take(Bucket::LogIn(handle.clone()), self.rates.log_ins_per_handle, 1, "log-ins with this handle")
+    pub(crate) fn log_in(&self, handle: &Handle, address: IpAddr) -> Result<(), ProtocolError> {
+        let network = network(address);
+        let at = Bucket::LogInAt(handle.clone(), network);
+        let here = [draw!(self.log_ins_per_handle, at, "log-ins with this handle"), self.accounts_here(network)];
+        if self.places.lock().get(&(handle.clone(), network)).is_some() {
+            return self.take(1, here);
+        }
+        let handle = Bucket::LogIn(handle.clone());
+        let everywhere =
+            [draw!(self.log_ins_per_handle_in_all, handle, "log-ins with this handle"), self.accounts_everywhere()];
+        self.take(1, here.into_iter().chain(everywhere))
     }
 
-    /// One registration or log-in from an address. Of IPv6 the first 64 bits count: a household has that many addresses.
+    /// Somebody has just proved here that the handle is its own.
+    pub(crate) fn logged_in(&self, handle: &Handle, address: IpAddr) {
+        self.places.lock().put((handle.clone(), network(address)), ());
+    }
+
+    /// One guess of who has a token at the password of that account. A bucket of its own: neither do strangers at the door
+    /// keep an owner from changing it, nor is guessing cheaper here than there.
+    pub(crate) fn password(&self, account: AccountId) -> Result<(), ProtocolError> {
+        self.take(1, [draw!(self.log_ins_per_handle, Bucket::Password(account), "guesses at this password")])
+    }
+
+    /// One log-in from an address that is no guess.
     pub(crate) fn address(&self, address: IpAddr) -> Result<(), ProtocolError> {
-        let network = match address.to_canonical() {
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-            v4 => v4,
-        };
-        self.take(Bucket::Address(network), self.rates.accounts_per_address, 1, "registrations and log-ins from here")
+        self.take(1, [self.accounts_here(network(address))])
+    }
+
+    /// One registration from an address.
+    pub(crate) fn registration(&self, address: IpAddr) -> Result<(), ProtocolError> {
+        self.take(1, [self.accounts_here(network(address)), self.accounts_everywhere()])
+    }
+
+    fn accounts_here(&self, network: IpAddr) -> Draw {
+        let bucket = Bucket::Account(Whose::Address(network));
+        draw!(self.accounts_per_address, bucket, "registrations and log-ins from here")
+    }
+
+    fn accounts_everywhere(&self) -> Draw {
+        let bucket = Bucket::Account(Whose::Everybody);
+        draw!(self.accounts_in_all, bucket, "registrations and log-ins by everybody")
     }
 
     /// One invite made, looked at or followed by an account.
-    pub(crate) fn invite(&self, account: AccountId) -> Result<(), ProtocolError> {
-        self.take(Bucket::Invite(account), self.rates.invites, 1, "invites")
+    pub(crate) fn invite(&self, caller: &Caller) -> Result<(), ProtocolError> {
+        let [account, address, everybody] = whose(caller).map(Bucket::Invite);
+        let draws = [
+            draw!(self.invites, account, "invites"),
+            draw!(self.invites_per_address, address, "invites from here"),
+            draw!(self.invites_in_all, everybody, "invites by everybody"),
+        ];
+        self.take(1, draws)
     }
 
-    fn take(&self, bucket: Bucket, rate: Rate, n: u32, what: &str) -> Result<(), ProtocolError> {
+    /// So many people whom an account does not know and adds to a group.
+    pub(crate) fn group_adds(&self, caller: &Caller, strangers: u32) -> Result<(), ProtocolError> {
+        if strangers == 0 {
+            return Ok(());
+        }
+        let [account, address, everybody] = whose(caller).map(Bucket::GroupAdd);
+        let draws = [
+            draw!(self.group_adds, account, "people whom you do not know (send them an invite)"),
+            draw!(self.group_adds_per_address, address, "people added to groups from here"),
+            draw!(self.group_adds_in_all, everybody, "people added to groups by everybody"),
+        ];
+        self.take(strangers, draws)
+    }
+
+    /// Takes `n` from all of these, or from none.
+    fn take(&self, n: u32, draws: impl IntoIterator<Item = Draw>) -> Result<(), ProtocolError> {
         let now = self.clock.monotonic();
         let mut full_at = self.full_at.lock();
-        let before = full_at.get(&bucket).copied().unwrap_or(now);
-        match admit(before, now, rate, n) {
-            Ok(after) => {
-                full_at.put(bucket, after);
-                if full_at.len() > self.buckets_max {
-                    full_at.pop_lru();
+        let mut granted = Vec::new();
+        for draw in draws {
+            let before = full_at.get(&draw.bucket).copied().unwrap_or(now);
+            match admit(before, now, draw.rate, n) {
+                Ok(after) => granted.push((draw.bucket, after)),
+                Err(wait) => {
+                    self.metrics.rate_limited(draw.name);
+                    let wait_ms = u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
+                    let message = format!("too many {}: wait {:.1} s", draw.what, wait.as_secs_f64());
+                    return Err(ProtocolError::retry(ErrorCode::RateLimited, message, wait_ms));
                 }
-                Ok(())
-            }
-            Err(wait) => {
-                let wait_ms = u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
-                let message = format!("too many {what}: wait {:.1} s", wait.as_secs_f64());
-                Err(ProtocolError::retry(ErrorCode::RateLimited, message, wait_ms))
             }
         }
+        for (bucket, after) in granted {
+            full_at.put(bucket, after);
+            if full_at.len() > self.buckets_max {
+                full_at.pop_lru();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The three whose buckets a caller's request draws from.
+fn whose(caller: &Caller) -> [Whose; 3] {
+    [Whose::Account(caller.account), Whose::Address(network(caller.address)), Whose::Everybody]
+}
+
+/// What counts as one address. Of IPv6 the first 64 bits: a household has that many addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
     }
 }
 
@@ -123,98 +243,4 @@ fn admit(full_at: Duration, now: Duration, rate: Rate, n: u32) -> Result<Duratio
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use hudhud_ports::memory::ManualClock;
-
-    const RATE: Rate = Rate { burst: 3, interval: Duration::from_millis(500) };
-
-    fn limiter(buckets_max: usize) -> (Limiter, Arc<ManualClock>) {
-        let clock = Arc::new(ManualClock::new(0));
-        let rates = Rates {
-            sends: RATE,
-            commands: RATE,
-            look_ups: RATE,
-            log_ins_per_handle: RATE,
-            accounts_per_address: RATE,
-            invites: RATE,
-        };
-        let full_at = Mutex::new(LruCache::unbounded());
-        (Limiter { clock: clock.clone(), rates, full_at, buckets_max }, clock)
-    }
-
-    fn account(n: u8) -> AccountId {
-        AccountId::new([n; 16])
-    }
-
-    fn wait_ms(outcome: Result<(), ProtocolError>) -> u32 {
-        let error = outcome.expect_err("nothing is left");
-        assert_eq!(error.code, ErrorCode::RateLimited);
-        error.retry_after_ms
-    }
-
-    #[test]
-    fn a_bucket_gives_its_burst_then_one_each_interval() {
-        let (limiter, clock) = limiter(10);
-        for _ in 0..3 {
-            limiter.look_up(account(1)).expect("within the burst");
-        }
-        assert_eq!(wait_ms(limiter.look_up(account(1))), 500);
-        limiter.look_up(account(2)).expect("each account has its own");
-        clock.advance(Duration::from_micros(499_100));
-        assert_eq!(wait_ms(limiter.look_up(account(1))), 1, "0.9 ms are left: rounded up, never down");
-        clock.advance(Duration::from_micros(900));
-        limiter.look_up(account(1)).expect("after exactly the wait that was told");
-        assert_eq!(wait_ms(limiter.look_up(account(1))), 500);
-    }
-
-    #[test]
-    fn a_bucket_refills_to_its_burst_and_no_further() {
-        let (limiter, clock) = limiter(10);
-        limiter.look_up(account(1)).expect("the first");
-        clock.advance(Duration::from_secs(3_600));
-        for _ in 0..3 {
-            limiter.look_up(account(1)).expect("within the burst");
-        }
-        assert_eq!(wait_ms(limiter.look_up(account(1))), 500);
-    }
-
-    #[test]
-    fn a_batch_counts_each_message_and_one_beyond_the_burst_is_paid_back() {
-        let now = Duration::from_secs(100);
-        assert_eq!(admit(now, now, RATE, 2), Ok(now + RATE.interval * 2));
-        assert_eq!(admit(now + RATE.interval * 2, now, RATE, 2), Err(RATE.interval));
-        assert_eq!(admit(now, now, RATE, 10), Ok(now + RATE.interval * 10), "a full bucket grants it");
-        assert_eq!(admit(now + RATE.interval * 10, now, RATE, 1), Err(RATE.interval * 8));
-        assert_eq!(admit(Duration::ZERO, now, Rate { burst: 0, ..RATE }, 1), Ok(now + RATE.interval));
-    }
-
-    #[test]
-    fn an_ipv6_household_is_one_address() {
-        let (limiter, _) = limiter(10);
-        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        for n in 0..3 {
-            limiter.address(address(&format!("2001:db8:0:1::{n}"))).expect("within the burst");
-        }
-        wait_ms(limiter.address(address("2001:db8:0:1:ffff::9")));
-        limiter.address(address("2001:db8:0:2::")).expect("the next household");
-        for _ in 0..3 {
-            limiter.address(address("192.0.2.1")).expect("within the burst");
-        }
-        wait_ms(limiter.address(address("::ffff:192.0.2.1")));
-        limiter.address(address("192.0.2.2")).expect("the next address");
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_least_recently_used_goes_first() {
-        let (limiter, _) = limiter(2);
-        for _ in 0..3 {
-            limiter.invite(account(1)).expect("within the burst");
-        }
-        limiter.invite(account(2)).expect("another");
-        wait_ms(limiter.invite(account(1)));
-        limiter.invite(account(3)).expect("pushes account 2 out: account 1 was used after it");
-        wait_ms(limiter.invite(account(1)));
-        assert_eq!(limiter.full_at.lock().len(), 2);
-    }
-}
+mod tests;

@@ -30,7 +30,7 @@ pub(super) async fn create_registration_invite(
     if api.services.settings.registration == Registration::Closed {
         return Err(closed("registration is closed on this server: an invite would be of no use"));
     }
-    api.limiter.invite(caller.account)?;
+    api.limiter.invite(caller)?;
     make(&api.services, caller.account.to_bytes()).await.map_err(errors::from_port)
 }
 
@@ -55,10 +55,11 @@ pub(super) async fn check(api: &Api, code: &str) -> Result<(), ProtocolError> {
             Err(closed("registration on this server needs an invite: ask somebody who is there for one"))
         }
         Registration::Invite => {
-            read(api, code).await?;
+            let invite = read(api, code).await;
+            // Asked of an invite that is not there as well: it takes as long.
             match rows::get::<RegistrationInviteRow>(api, tables::registration_invite_used(code)).await? {
                 Some(_) => Err(not_valid()),
-                None => Ok(()),
+                None => invite.map(|_| ()),
             }
         }
     }

@@ -28,9 +28,10 @@ pub(super) fn read<M: Message>(row: &Row) -> Result<Versioned<M>, ProtocolError>
     Ok((tables::read(row).map_err(errors::from_port)?, row.version))
 }
 
-/// Now, but later than a version that must lose: the clock may have gone back since it was written.
+/// Now, but later than a version that must lose: the clock may have gone back since it was written. The version right
+/// behind that one stays free for [`refine`].
 pub(super) fn version_after(api: &Api, version: u64) -> u64 {
-    api.services.now_us().max(version.saturating_add(1))
+    api.services.now_us().max(version.saturating_add(2))
 }
 
 /// Inserts a row if there is none, and returns what is there now. Of any number of callers with the same row, one message
@@ -60,6 +61,18 @@ pub(super) async fn replace(api: &Api, key: Key, message: &impl Message) -> Resu
         return Ok(());
     }
     Err(ProtocolError::retry(ErrorCode::Unavailable, "this changed a moment ago, try again", CLOCK_RETRY_MS))
+}
+
+/// Writes the same in other words over what was read at this version. Durable when it returns; but whatever changed the row
+/// since then, or does at the same time, stays: this has a version that no change has, and that is lower.
+pub(super) async fn refine(
+    api: &Api,
+    key: Key,
+    message: &impl Message,
+    read_version: u64,
+) -> Result<(), ProtocolError> {
+    let write = tables::put(key, message, read_version.saturating_add(1));
+    api.services.write_directory_durably(vec![write]).await.map_err(errors::from_port)
 }
 
 /// Deletes a row. Durable when it returns. Says whether it was there.

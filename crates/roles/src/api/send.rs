@@ -4,6 +4,7 @@ use super::{Api, Caller, errors, membership, profiles};
 use crate::conversation::{Conversation, policy};
 use crate::tables;
 use bytes::Bytes;
+use futures_util::future::try_join;
 use hudhud_ports::ErrorKind;
 use hudhud_proto::limits::{CONTENT_TYPE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use hudhud_proto::v1::{Accepted, AcceptedRow, Content, ErrorCode, Record, Send, Submit, record, submit};
@@ -132,21 +133,27 @@ async fn verify_batch(api: &Api, caller: &Caller, sends: &[Send]) -> Result<Dest
     let destination = match (first.conversation.as_ref(), first.direct_with.as_ref()) {
         ([], peer) => {
             let peer = AccountId::from_slice(peer)?;
-            profiles::meet(api, caller, peer).await?;
-            direct(caller, peer)
+            meet_peer(api, caller, peer).await?;
+            return checked(caller, sends, direct(caller, peer));
         }
         (conversation, []) => existing(api, caller, ConversationId::from_slice(conversation)?).await?,
         _ => return Err(ProtocolError::invalid("give either `conversation` or `direct_with`, not both")),
     };
-    let same = |send: &Send| destination_id(caller, send).is_ok_and(|id| id == destination.conversation);
-    if !sends.iter().all(same) {
-        return Err(ProtocolError::invalid("one batch goes to one conversation"));
-    }
     if let Some((one, other)) = destination.direct {
         let peer = if one == caller.account { other } else { one };
-        verify_peer(api, caller, peer).await?;
+        not_blocked_by(api, caller, peer).await?;
+        takes_messages(api, caller, peer).await?;
     }
-    Ok(destination)
+    checked(caller, sends, destination)
+}
+
+/// The destination, if it is that of all messages.
+fn checked(caller: &Caller, sends: &[Send], destination: Destination) -> Result<Destination, ProtocolError> {
+    let same = |send: &Send| destination_id(caller, send).is_ok_and(|id| id == destination.conversation);
+    match sends.iter().all(same) {
+        true => Ok(destination),
+        false => Err(ProtocolError::invalid("one batch goes to one conversation")),
+    }
 }
 
 /// The conversation that a message goes to.
@@ -175,20 +182,32 @@ async fn existing(api: &Api, caller: &Caller, id: ConversationId) -> Result<Dest
     Ok(Destination { conversation: id, direct: None })
 }
 
-/// Absent, hidden and blocking accounts answer alike.
-pub(super) async fn verify_peer(api: &Api, caller: &Caller, peer: AccountId) -> Result<(), ProtocolError> {
-    if peer == caller.account {
-        return Ok(());
+/// That the caller may write to an account that it names. Its own block is told first, which says nothing about the other
+/// one and draws no look-up: an outbox with messages to somebody who was blocked since empties at once.
+pub(super) async fn meet_peer(api: &Api, caller: &Caller, peer: AccountId) -> Result<(), ProtocolError> {
+    not_blocked_by(api, caller, peer).await?;
+    profiles::meet(api, caller, peer).await?;
+    takes_messages(api, caller, peer).await
+}
+
+/// That the caller does not block an account itself.
+pub(super) async fn not_blocked_by(api: &Api, caller: &Caller, peer: AccountId) -> Result<(), ProtocolError> {
+    match membership::blocks(&api.services, caller.account, peer).await? {
+        true => Err(ProtocolError::new(ErrorCode::BlockedByYou, "you blocked this account: unblock it first")),
+        false => Ok(()),
     }
-    if membership::blocks(&api.services, caller.account, peer).await? {
-        return Err(ProtocolError::new(ErrorCode::BlockedByYou, "you blocked this account: unblock it first"));
-    }
-    let exists = api.services.directory.get(tables::account(peer)).await.map_err(errors::from_port)?.is_some();
-    match !exists || membership::blocks(&api.services, peer, caller.account).await? {
-        true => {
+}
+
+/// Absent, hidden and blocking accounts answer alike and cost alike.
+async fn takes_messages(api: &Api, caller: &Caller, peer: AccountId) -> Result<(), ProtocolError> {
+    let account = api.services.directory.get(tables::account(peer));
+    let exists = async { Ok(account.await.map_err(errors::from_port)?.is_some()) };
+    let (exists, blocks) = try_join(exists, membership::blocks(&api.services, peer, caller.account)).await?;
+    match exists && !blocks {
+        true => Ok(()),
+        false => {
             Err(ProtocolError::new(ErrorCode::RecipientUnavailable, "this account does not take messages from you"))
         }
-        false => Ok(()),
     }
 }
 

@@ -7,9 +7,11 @@ use crate::services::Services;
 use crate::session::{Lease, Session, Sessions};
 use crate::settings::{PasswordCost, Settings};
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use hudhud_ports::memory::{self, BusOptions, Local, ManualClock};
 use hudhud_ports::{
-    Claim, Delivery, Error, ErrorKind, GatewayInbox, GatewayRef, Key, Payload, Result, Row, Scan, Store, Target, Write,
+    Claim, Delivery, Error, ErrorKind, GatewayInbox, GatewayRef, Key, Payload, Result, Row, Scan, Spawn, Store, Target,
+    Write,
 };
 use hudhud_proto::v1::{LogIn, LoggedIn, Register};
 use hudhud_proto::{AccountId, ConnectionId, MessageId, ProtocolError};
@@ -31,6 +33,8 @@ pub(crate) struct Stepping {
     store: Arc<memory::Store>,
     /// How often a row was asked for.
     pub(crate) gets: AtomicU64,
+    scans: AtomicU64,
+    writes: AtomicU64,
     /// The next so many claims are made and then answered with a timeout.
     pub(crate) claims_time_out: AtomicU64,
 }
@@ -53,6 +57,7 @@ impl Store for Stepping {
     }
 
     async fn scan(&self, scan: Scan) -> Result<Vec<Row>> {
+        self.scans.fetch_add(1, Ordering::SeqCst);
         yield_now().await;
         let rows = self.store.scan(scan).await;
         yield_now().await;
@@ -61,6 +66,7 @@ impl Store for Stepping {
 
     /// One partition after the other, as a replicated engine may.
     async fn write(&self, writes: Vec<Write>) -> Result<()> {
+        self.writes.fetch_add(writes.len() as u64, Ordering::SeqCst);
         for batch in writes.chunk_by(|one, next| one.key.partition == next.key.partition) {
             yield_now().await;
             self.store.write(batch.to_vec()).await?;
@@ -70,6 +76,7 @@ impl Store for Stepping {
     }
 
     async fn claim(&self, write: Write) -> Result<Claim> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
         yield_now().await;
         let claim = self.store.claim(write).await;
         let time_out = |left: u64| left.checked_sub(1);
@@ -85,6 +92,33 @@ impl Store for Stepping {
     }
 }
 
+/// What a request cost: calls of the store, and password hashes, which cost more than all the rest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Work {
+    pub(crate) gets: u64,
+    pub(crate) scans: u64,
+    pub(crate) writes: u64,
+    pub(crate) hashes: u64,
+}
+
+/// Tasks that are counted where they compute for long: in the api these are password hashes.
+struct CountedTasks {
+    tasks: Arc<dyn Spawn>,
+    computed: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Spawn for CountedTasks {
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        self.tasks.spawn(future);
+    }
+
+    async fn compute(&self, work: Box<dyn FnOnce() + Send>) {
+        self.computed.fetch_add(1, Ordering::SeqCst);
+        self.tasks.compute(work).await;
+    }
+}
+
 /// An api and what is beneath it.
 pub(crate) struct Fixture {
     pub(crate) api: Arc<Api>,
@@ -93,6 +127,7 @@ pub(crate) struct Fixture {
     pub(crate) clock: Arc<ManualClock>,
     /// The directory and the messages: one store.
     pub(crate) store: Arc<Stepping>,
+    hashes: Arc<AtomicU64>,
     gateway: Arc<RecordingGateway>,
     gateway_ref: GatewayRef,
 }
@@ -120,6 +155,8 @@ fn build(settings: Settings) -> (Services, Arc<ManualClock>, Arc<Stepping>, Arc<
     let store = Arc::new(Stepping {
         store: Arc::new(memory::Store::new(clock.clone())),
         gets: AtomicU64::new(0),
+        scans: AtomicU64::new(0),
+        writes: AtomicU64::new(0),
         claims_time_out: AtomicU64::new(0),
     });
     let gateways = Arc::new(Local::new());
@@ -156,7 +193,10 @@ impl Fixture {
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = cheap();
         change(&mut settings);
-        let (services, clock, store, gateways) = build(settings);
+        let (mut services, clock, store, gateways) = build(settings);
+        let hashes = Arc::new(AtomicU64::new(0));
+        let tasks = CountedTasks { tasks: services.runtime.tasks.clone(), computed: hashes.clone() };
+        services.runtime.tasks = Arc::new(tasks);
         let sessions = Arc::new(Sessions::new(&services));
         let presence = Arc::new(Presence::new(&services, sessions.clone()));
         let api = Arc::new(Api::new(services.clone(), sessions.clone(), presence));
@@ -164,7 +204,7 @@ impl Fixture {
         let gateway_ref = GatewayRef { name: "test".into(), incarnation: 1 };
         gateways.register(gateway_ref.clone(), gateway.clone());
         Lease::new(&services, gateway_ref.clone(), "").take().await.expect("memory engines do not fail");
-        Self { api, services, sessions, clock, store, gateway, gateway_ref }
+        Self { api, services, sessions, clock, store, hashes, gateway, gateway_ref }
     }
 
     /// Registers an account with this handle, and its first device.
@@ -222,6 +262,19 @@ impl Fixture {
         let is_it = |target: &Target| (target.account, target.device) == (caller.account, caller.device);
         let delivered = self.gateway.delivered.lock();
         delivered.iter().filter(|(target, _)| is_it(target)).map(|(_, payload)| payload.clone()).collect()
+    }
+
+    /// What something comes to, and what it costs.
+    pub(crate) async fn cost<T>(&self, something: impl Future<Output = T>) -> (T, Work) {
+        let so_far = || {
+            let counts = [&self.store.gets, &self.store.scans, &self.store.writes, &self.hashes];
+            counts.map(|count| count.load(Ordering::SeqCst))
+        };
+        let before = so_far();
+        let outcome = something.await;
+        let after = so_far();
+        let [gets, scans, writes, hashes] = std::array::from_fn(|n| after[n] - before[n]);
+        (outcome, Work { gets, scans, writes, hashes })
     }
 
     /// A new message id of the clock's time.

@@ -121,14 +121,33 @@ rates! {
     sends,
     /// Other commands of one device.
     commands,
-    /// Exact-handle look-ups of one account.
+    /// Questions of one account whether another one exists: a handle looked up, an unknown account written to, blocked or
+    /// made a contact.
     look_ups,
-    /// Log-in attempts at one handle.
+    /// The same questions from one address.
+    look_ups_per_address,
+    /// The same questions from everywhere.
+    look_ups_in_all,
+    /// Log-in attempts at one handle from one address.
     log_ins_per_handle,
+    /// Log-in attempts at one handle from all addresses where nobody has logged in with it lately.
+    log_ins_per_handle_in_all,
     /// Registrations and log-ins from one address.
     accounts_per_address,
-    /// Invites looked at or followed by one account.
-    invites
+    /// Registrations, and log-ins from where nobody has logged in with that handle lately.
+    accounts_in_all,
+    /// Invites made, looked at or followed by one account.
+    invites,
+    /// The same from one address.
+    invites_per_address,
+    /// The same from everywhere.
+    invites_in_all,
+    /// People whom one account adds to groups without knowing them.
+    group_adds,
+    /// The same from one address.
+    group_adds_per_address,
+    /// The same from everywhere.
+    group_adds_in_all
 }
 
 fn millis(duration: Duration) -> u64 {
