@@ -1,5 +1,7 @@
 //! The server from outside: real servers on free ports with embedded engines in folders of their own.
 
+mod access;
+mod alike;
 mod binary;
 mod chat;
 mod client;

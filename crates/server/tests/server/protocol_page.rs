@@ -81,6 +81,7 @@ fn limits_are_those_of_the_code() {
         ("page_bytes_max", limits::PAGE_BYTES_MAX as u64),
         ("page_rows_max", limits::PAGE_ROWS_MAX as u64),
         ("page_members_max", limits::PAGE_MEMBERS_MAX as u64),
+        ("page_accounts_max", limits::PAGE_ACCOUNTS_MAX as u64),
         ("inbox_rows_max", limits::INBOX_ROWS_MAX as u64),
         ("sends_in_flight_max", limits::SENDS_IN_FLIGHT_MAX as u64),
         ("group_members_max", limits::GROUP_MEMBERS_MAX as u64),
