@@ -74,6 +74,11 @@ bench: deps-build ## Measure, and write the table of docs/benchmarks.md anew (20
 	@cargo build --locked --release --package hudhud-server --package hudhud-bench
 	@$(or $(CARGO_TARGET_DIR),target)/release/bench set --page docs/benchmarks.md $(ARGS)
 
+.PHONY: times
+times: deps-build ## Whether answers that look alike take alike long. Let nothing else run meanwhile
+	@cargo build --locked $(PROGRAMS)
+	scripts/compare-times $(BIN)
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all

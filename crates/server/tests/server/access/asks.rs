@@ -29,7 +29,7 @@ pub async fn ask(scene: &Scene<'_>, command: &str, case: &str, actor: Actor) -> 
         ("register", "a taken handle") => json!({ "handle": scene.handle(actor), "password": PASSWORD }),
         ("logIn", "the right password") => json!({ "handle": scene.handle(actor), "password": PASSWORD }),
         ("logIn", "a wrong password") => json!({ "handle": scene.handle(actor), "password": "wrong horse" }),
-        ("logIn", "an absent handle") => json!({ "handle": "nobody.at.all", "password": PASSWORD }),
+        ("logIn", "an absent handle") => json!({ "handle": format!("absent.{}", scene.name), "password": PASSWORD }),
         ("logInJwt", "of a trusted backend") => json!({ "jwt": jwt(JWT_SECRET, &scene.handle(actor)) }),
         ("logInJwt", "of somebody else") => json!({ "jwt": jwt(b"another secret of thirty-two byte", "mallory") }),
         ("logOut" | "createRegistrationInvite" | "createToken" | "getPrivacy" | "setProfile", "") => json!({}),
