@@ -21,6 +21,19 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// The secret of the backend that vouches for the accounts.
 const SECRET: &[u8] = b"a secret that is only good for measuring";
 
+/// The rates that the load would meet: all of it is a few addresses' and some devices'.
+const RATES: [&str; 9] = [
+    "sends",
+    "commands",
+    "look_ups_per_address",
+    "look_ups_in_all",
+    "accounts_per_address",
+    "accounts_in_all",
+    "group_adds",
+    "group_adds_per_address",
+    "group_adds_in_all",
+];
+
 /// A server process. Killed when dropped.
 pub struct Server {
     address: SocketAddr,
@@ -144,7 +157,7 @@ async fn is_ready(address: SocketAddr) -> bool {
     ask.await.unwrap_or(false)
 }
 
-/// Everything as it ships, but for the rates: a measurement is one address and sends as fast as it can.
+/// Everything as it ships, but for [`RATES`].
 fn config(folder: &Path) -> String {
     let mut config = format!(
         "data = {data:?}\n\n[[jwt_issuers]]\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\nalgorithm = \"HS256\"\n\
@@ -152,7 +165,7 @@ fn config(folder: &Path) -> String {
         data = folder.join("data"),
         key = folder.join("jwt.key"),
     );
-    for rate in ["sends", "commands", "accounts_per_address", "log_ins_per_handle"] {
+    for rate in RATES {
         writeln!(config, "{rate} = {{ burst = 1000000000, interval_ms = 1 }}").expect("a string takes everything");
     }
     config
