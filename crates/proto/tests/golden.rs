@@ -269,8 +269,8 @@ const STORED: &[Golden] = &golden! {
         "082910cd8080808080401a10090909090909090909090909090909092206080312026e6f";
     Entry r#"{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","seq":"41","prevSeq":"40","messageId":"AYvP5WgAdweHBwcHBwcHBw==","sender":"AQEBAQEBAQEBAQEBAQEBAQ==","senderDevice":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","timeUs":"1700000000123456","content":{"contentType":"text/plain","payload":"aGVsbG8="}}"#
         "0a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c102918282210018bcfe56800770787070707070707072a100101010101010101010101010101010132100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d38c0c480c1c1c4820342130a0a746578742f706c61696e120568656c6c6f";
-    HeadRow r#"{"kind":"CONVERSATION_KIND_GROUP","seq":"41","position":"281474976710733","timeUs":"1700000000123456","title":"Hoopoes","announceOnly":true,"createdUs":"1700000000123456"}"#
-        "0802102918cd80808080804020c0c480c1c1c482032a07486f6f706f6573300138c0c480c1c1c48203";
+    HeadRow r#"{"kind":"CONVERSATION_KIND_GROUP","seq":"41","position":"281474976710733","timeUs":"1700000000123456","title":"Hoopoes","announceOnly":true,"createdUs":"1700000000123456","lost":[{"from":"10","to":"1048585"}]}"#
+        "0802102918cd80808080804020c0c480c1c1c482032a07486f6f706f6573300138c0c480c1c1c482034206080a10898040";
     MemberRow r#"{"role":"ROLE_ADMIN","visible":[{"from":"1","to":"9"},{"from":"12"}]}"#
         "08021204080110091202080c";
     InboxHeadRow r#"{"kind":"CONVERSATION_KIND_DIRECT","headSeq":"41","activityUs":"1700000000123456"}"#
@@ -279,10 +279,10 @@ const STORED: &[Golden] = &golden! {
         "0a0f08ffffffffffffffffff011001180110c0c480c1c1c48203";
     SeqRow r#"{"seq":"41","changedUs":"1700000000123456"}"#
         "082910c0c480c1c1c48203";
-    SessionRow r#"{"gateway":"g1","incarnation":"5","connection":"9","token":"BwcHBwcHBwcHBwcHBwcHBw==","active":true}"#
-        "0a026731100518092210070707070707070707070707070707072801";
-    SessionSet r#"{"sessions":[{"device":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","session":{"gateway":"g1","incarnation":"5","connection":"9","token":"BwcHBwcHBwcHBwcHBwcHBw==","active":true},"version":"1700000000123456"}]}"#
-        "0a390a100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d121c0a02673110051809221007070707070707070707070707070707280118c0c480c1c1c48203";
+    SessionRow r#"{"gateway":"g1","incarnation":"5","connection":"9","token":"BwcHBwcHBwcHBwcHBwcHBw==","active":true,"connectedUs":"1700000000123456"}"#
+        "0a02673110051809221007070707070707070707070707070707280130c0c480c1c1c48203";
+    SessionSet r#"{"sessions":[{"device":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","session":{"gateway":"g1","incarnation":"5","connection":"9","token":"BwcHBwcHBwcHBwcHBwcHBw==","active":true,"connectedUs":"1700000000123456"},"version":"1700000000123456"}]}"#
+        "0a420a100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d12250a02673110051809221007070707070707070707070707070707280130c0c480c1c1c4820318c0c480c1c1c48203";
     LeaseRow r#"{"incarnation":"5","expiresUs":"1715552000000000","address":"10.0.0.7:8081"}"#
         "0805108080b79c918986031a0d31302e302e302e373a38303831";
     AccountRow r#"{"handle":"alice","displayName":"Alice","createdUs":"1700000000123456"}"#

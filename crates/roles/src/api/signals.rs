@@ -71,8 +71,8 @@ impl Api {
             return Ok(session);
         }
         let since_us = self.services.now_us();
-        let session =
-            self.sessions.register(Session { active, since_us, ..session }).await.map_err(errors::from_port)?;
+        let changed = Session { active, since_us, ..session };
+        let session = self.sessions.register_again(changed).await.map_err(errors::from_port)?;
         if active {
             self.presence.seen(session.account).await;
             self.presence.changed(session.account).await;

@@ -251,6 +251,7 @@ impl Fixture {
             connection: ConnectionId(self.gateway.connections.fetch_add(1, Ordering::SeqCst)),
             token: caller.token,
             active: true,
+            connected_us: self.services.now_us(),
             since_us: self.services.now_us(),
         };
         let session = self.sessions.register(session).await.expect("memory engines do not fail");

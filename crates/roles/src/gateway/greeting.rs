@@ -58,6 +58,7 @@ pub(super) async fn greet(
         connection: connection.id,
         token: caller.token,
         active: hello.active,
+        connected_us: services.now_us(),
         since_us: services.now_us(),
     };
     let registered = async {

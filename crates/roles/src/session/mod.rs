@@ -51,6 +51,9 @@ pub struct Session {
     pub token: TokenId,
     /// Whether a person looks at the device.
     pub active: bool,
+    /// When the device said hello on it, in microseconds since the Unix epoch; later than that of every connection of the
+    /// device that was registered before.
+    pub connected_us: u64,
     /// When it was registered or changed last, in microseconds since the Unix epoch: the version of its row.
     pub since_us: u64,
 }
@@ -75,12 +78,19 @@ pub struct Post {
     pub to: Vec<Recipient>,
 }
 
+/// Whether a device says hello on a connection that is registered, or did before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Greeting {
+    New,
+    Before,
+}
+
 /// What [`Sessions::confirm`] found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Confirmed {
     /// The session is registered; its version may have changed.
     Registered(Session),
-    /// Another connection of the same device registered later.
+    /// The same device said hello on another connection later.
     Replaced,
 }
 
@@ -113,15 +123,30 @@ impl Sessions {
         }
     }
 
-    /// Registers a connection, or a change of it: its row, and with it the entry of its account in the cache. Once this
-    /// returns, everything posted to the account finds the connection. Returns the session with the version that it
-    /// got, which is above that of whatever the device had before.
+    /// Registers a connection on which a device said hello: its row, and with it the entry of its account in the cache.
+    /// Once this returns, everything posted to the account finds the connection. Returns the session with the version
+    /// that it got, which is above that of whatever the device had before, and as the latest of the device's.
     ///
     /// After an error the row may be there, now or later.
-    pub async fn register(&self, mut session: Session) -> Result<Session> {
+    pub async fn register(&self, session: Session) -> Result<Session> {
+        self.put(session, Greeting::New).await
+    }
+
+    /// As [`Self::register`], for a connection that was registered before: a change of it, or what became of its row.
+    pub async fn register_again(&self, session: Session) -> Result<Session> {
+        self.put(session, Greeting::Before).await
+    }
+
+    async fn put(&self, mut session: Session, greeting: Greeting) -> Result<Session> {
         let stripe = self.stripe(session.account);
         let _guard = stripe.lock.lock().await;
         let mut found = self.read(session.account).await?;
+        if greeting == Greeting::New
+            && let Some(before) = found.iter().find(|found| found.device == session.device)
+        {
+            // The clocks of two gateways differ, and this is the later one all the same.
+            session.connected_us = session.connected_us.max(before.connected_us.saturating_add(1));
+        }
         for tried in 0..VERSIONS_TRIED_MAX {
             let before = found.iter().find(|found| found.device == session.device);
             let above = before.map_or(0, |before| before.since_us.saturating_add(1));
@@ -147,7 +172,9 @@ impl Sessions {
     }
 
     /// Sees to it that a live connection is found: registers it again where its row was lost (a clean-up that took its
-    /// gateway for dead, a write that another one overtook). One read of the cache where all is well.
+    /// gateway for dead, a write that another one overtook). It gives way only to a connection on which the device said
+    /// hello later: the row of an earlier one may be newer, where that was registered again. One read of the cache where
+    /// all is well.
     pub async fn confirm(&self, session: &Session) -> Result<Confirmed> {
         let is_mine = |found: &Session| found.gateway == session.gateway && found.connection == session.connection;
         if self.cache_get(session.account).await.is_some_and(|set| set.iter().any(is_mine)) {
@@ -156,10 +183,10 @@ impl Sessions {
         let registered = self.read(session.account).await?;
         match registered.iter().find(|found| found.device == session.device) {
             Some(found) if is_mine(found) => Ok(Confirmed::Registered(session.clone())),
-            Some(found) if found.since_us > session.since_us => Ok(Confirmed::Replaced),
+            Some(found) if found.connected_us > session.connected_us => Ok(Confirmed::Replaced),
             _ => {
                 let since_us = self.services.now_us().max(session.since_us + 1);
-                Ok(Confirmed::Registered(self.register(Session { since_us, ..session.clone() }).await?))
+                Ok(Confirmed::Registered(self.register_again(Session { since_us, ..session.clone() }).await?))
             }
         }
     }

@@ -20,6 +20,7 @@ pub(super) fn to_row(session: &Session) -> v1::SessionRow {
         connection: session.connection.0,
         token: session.token.to_bytes(),
         active: session.active,
+        connected_us: session.connected_us,
     }
 }
 
@@ -32,6 +33,7 @@ pub(super) fn from_row(account: AccountId, device: &[u8], row: &v1::SessionRow, 
         connection: ConnectionId(row.connection),
         token: TokenId::from_slice(&row.token).ok()?,
         active: row.active,
+        connected_us: row.connected_us,
         since_us: version,
     })
 }

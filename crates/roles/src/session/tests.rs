@@ -98,6 +98,7 @@ impl World {
             connection: ConnectionId(connection),
             token: TokenId::new([device; 16]),
             active: false,
+            connected_us: self.services.now_us(),
             since_us: self.services.now_us(),
         };
         self.gateways.connected.lock().insert((gateway.clone(), target(&session)));
@@ -185,6 +186,24 @@ async fn a_clock_that_was_set_back_does_not_hide_a_registration() {
     assert_eq!(world.of(1).await, std::slice::from_ref(&again));
     world.sessions.unregister(&again).await.expect("unregistered");
     assert_eq!(world.connect(1, 1, &gateway, 3).await, world.of(1).await[0]);
+}
+
+/// A gateway that took another's lease for over deletes live rows; a connection that is dead, and not known to be, may then
+/// register again. The live one stays, and gets its row back.
+#[tokio::test]
+async fn an_older_connection_that_registers_again_does_not_replace_the_later_one() {
+    let world = honest(1 << 20);
+    let ((first, _), (second, _)) = (world.gateway("a", 1).await, world.gateway("b", 2).await);
+    let dead = world.connect(1, 1, &first, 1).await;
+    let live = world.connect(1, 1, &second, 2).await;
+    world.sessions.unregister(&live).await.expect("somebody took it for dead");
+    let Ok(Confirmed::Registered(dead)) = world.sessions.confirm(&dead).await else { panic!("nothing is there") };
+    let Ok(Confirmed::Registered(live)) = world.sessions.confirm(&live).await else { panic!("the live one gave way") };
+    assert_eq!(world.of(1).await, [live.clone()]);
+    assert!(live.since_us > dead.since_us);
+    assert_eq!(world.sessions.confirm(&dead).await.expect("read"), Confirmed::Replaced);
+    let live = world.sessions.register_again(Session { active: true, ..live }).await.expect("registered");
+    assert_eq!(world.sessions.confirm(&live).await.expect("read"), Confirmed::Registered(live));
 }
 
 #[tokio::test]
