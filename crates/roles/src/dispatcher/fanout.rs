@@ -54,6 +54,8 @@ impl BulkLane {
                 if let Err(ended) = carry_out(&lane, fanout).await {
                     // The position stays pending, so nothing behind it is committed: a restart does it again.
                     tracing::warn!(?ended, "the fan-out of a big conversation ended early");
+                    drop(queue);
+                    progressed.notify_one();
                     return;
                 }
                 done.lock().pop_front();
@@ -67,6 +69,11 @@ impl BulkLane {
     pub(super) async fn queue(&self, position: Position, fanout: Fanout) -> Result<(), Ended> {
         self.pending.lock().push_back(position);
         self.jobs.send((position, fanout)).await.map_err(|_| Ended::Stopped)
+    }
+
+    /// Whether the lane ended early: what it has still will not be carried out.
+    pub(super) fn has_ended(&self) -> bool {
+        self.jobs.is_closed()
     }
 
     /// The greatest position, up to `applied`, at and before which everything is carried out.

@@ -56,7 +56,7 @@ impl Worker {
         };
         if let Ended::Stopped = ended {
             // What is applied need not be applied again. If this fails, it is, and that does no harm.
-            while self.bulk.done_up_to(self.applied) < self.applied {
+            while self.bulk.done_up_to(self.applied) < self.applied && !self.bulk.has_ended() {
                 self.progressed.notified().await;
             }
             if let Err(error) = self.commit().await {
