@@ -11,7 +11,8 @@ use hudhud_proto::{AccountId, ConversationId, DeviceId, Handle, Message, Message
 use std::time::Duration;
 
 const DAY_S: u64 = 24 * 3_600;
-const DAY_MS: u64 = DAY_S * 1_000;
+/// A day of message ids, in milliseconds.
+pub const DAY_MS: u64 = DAY_S * 1_000;
 /// Sequence numbers in one partition of a timeline: bounds a partition to some MiB.
 const TIMELINE_PARTITION_SEQS: u64 = 4_096;
 
@@ -89,11 +90,36 @@ pub fn sequenced(conversation: ConversationId, message: MessageId) -> Key {
 }
 
 fn accepted_part(conversation: ConversationId, message: MessageId, part: u8) -> Key {
-    let day = message.unix_ms().unwrap_or(0) / DAY_MS;
+    let partition = accepted_partition(conversation, message.unix_ms().unwrap_or(0));
+    Key { table: ACCEPTED, partition, sort: join(message.as_bytes(), &[part]) }
+}
+
+/// The partition of [`ACCEPTED`] that holds the message ids of the day of this time, in milliseconds since the Unix epoch.
+pub fn accepted_partition(conversation: ConversationId, unix_ms: u64) -> Bytes {
     let mut partition = BytesMut::with_capacity(20);
     partition.put_slice(conversation.as_bytes());
-    partition.put_u32(u32::try_from(day).unwrap_or(u32::MAX));
-    Key { table: ACCEPTED, partition: partition.freeze(), sort: join(message.as_bytes(), &[part]) }
+    partition.put_u32(u32::try_from(unix_ms / DAY_MS).unwrap_or(u32::MAX));
+    partition.freeze()
+}
+
+/// What a sort key of [`ACCEPTED`] names: a message, as it was accepted or as it was decided.
+pub fn accepted_sort(sort: &[u8]) -> Option<(MessageId, AcceptedPart)> {
+    let (part, message) = sort.split_last()?;
+    let part = match part {
+        b'a' => AcceptedPart::Accepted,
+        b's' => AcceptedPart::Sequenced,
+        _ => return None,
+    };
+    Some((MessageId::from_slice(message).ok()?, part))
+}
+
+/// Which of the two rows of a message in [`ACCEPTED`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AcceptedPart {
+    /// As it was accepted.
+    Accepted,
+    /// As it was decided.
+    Sequenced,
 }
 
 /// The partition of [`TIMELINE`] that holds a seq.

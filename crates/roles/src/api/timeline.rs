@@ -22,7 +22,7 @@ pub(super) async fn fetch(api: &Api, caller: &Caller, fetch: Fetch) -> Result<En
         (false, seq) => seq.max(1),
     };
     let mut page = Page { entries: Vec::new(), bytes: 0, limit: limit as usize };
-    let mut ranges = visible(&member.visible, Seq(from), Seq(head.seq), order).into_iter();
+    let mut ranges = visible(&member.visible, &head.lost, (Seq(from), Seq(head.seq)), order).into_iter();
     let mut more = false;
     for (first, last) in ranges.by_ref() {
         more = read_range(api, conversation, (first, last), order, &mut page).await?;
@@ -55,12 +55,13 @@ async fn own_rows(
     Ok((tables::read(&head).map_err(errors::from_port)?, tables::read(&member).map_err(errors::from_port)?))
 }
 
-/// The ranges of seqs, both ends included, that lie in `spans` and at or behind `from` in the direction of the walk.
-fn visible(spans: &[Span], from: Seq, head: Seq, order: Order) -> Vec<(Seq, Seq)> {
+/// The ranges of seqs, both ends included, that lie in `spans` but not in `lost`, and at or behind `from` in the direction of
+/// the walk.
+fn visible(spans: &[Span], lost: &[Span], (from, head): (Seq, Seq), order: Order) -> Vec<(Seq, Seq)> {
     let ends = |span: &Span| (span.from, if span.to == 0 { head.0 } else { span.to.min(head.0) });
     let mut ranges: Vec<_> = spans
         .iter()
-        .map(ends)
+        .flat_map(|span| without(ends(span), lost))
         .map(|(first, last)| match order {
             Order::Ascending => (first.max(from.0), last),
             Order::Descending => (first, last.min(from.0)),
@@ -73,6 +74,19 @@ fn visible(spans: &[Span], from: Seq, head: Seq, order: Order) -> Vec<(Seq, Seq)
     }
     debug_assert!(ranges.iter().all(|(first, _)| spans.iter().any(|span| contains(span, *first))));
     ranges
+}
+
+/// What is left of a range.
+fn without((first, last): (u64, u64), lost: &[Span]) -> Vec<(u64, u64)> {
+    let mut left = Vec::new();
+    let mut rest = first;
+    for gap in lost.iter().filter(|gap| gap.to >= first && gap.from <= last) {
+        left.push((rest, gap.from - 1));
+        rest = gap.to + 1;
+    }
+    left.push((rest, last));
+    left.retain(|(first, last)| first <= last);
+    left
 }
 
 struct Page {
@@ -141,8 +155,18 @@ mod tests {
 
     fn check(spans: &[(u64, u64)], from: u64, order: Order, expected: &[(u64, u64)]) {
         let spans: Vec<_> = spans.iter().map(|&(from, to)| Span { from, to }).collect();
-        let ranges: Vec<_> = visible(&spans, Seq(from), Seq(100), order).iter().map(|(a, b)| (a.0, b.0)).collect();
+        let ranges: Vec<_> =
+            visible(&spans, &[], (Seq(from), Seq(100)), order).iter().map(|(a, b)| (a.0, b.0)).collect();
         assert_eq!(ranges, expected);
+    }
+
+    #[test]
+    fn what_was_lost_with_a_log_is_not_looked_for() {
+        let lost = [Span { from: 10, to: 19 }, Span { from: 40, to: 49 }];
+        assert_eq!(without((1, 100), &lost), [(1, 9), (20, 39), (50, 100)]);
+        assert_eq!(without((15, 45), &lost), [(20, 39)]);
+        assert_eq!(without((12, 18), &lost), []);
+        assert_eq!(without((20, 39), &lost), [(20, 39)]);
     }
 
     #[test]

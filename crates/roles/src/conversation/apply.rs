@@ -1,7 +1,7 @@
 //! Sequencing: from a submission to an entry.
 
 use super::record::Submission;
-use super::{Conversation, policy};
+use super::{Conversation, contains, policy};
 use crate::tables;
 use hudhud_ports::Write;
 use hudhud_proto::limits::{EPOCH_SEQ_JUMP, GROUP_MEMBERS_MAX, MEMBER_SPANS_MAX};
@@ -102,6 +102,7 @@ impl Conversation {
 
     /// Applies a submission. `known` is what `accepted` holds of its id, where [`needs_known`](Self::needs_known).
     pub fn apply(&mut self, submission: &Submission, position: Position, known: Option<Known>) -> Outcome {
+        let known = known.filter(|known| !self.is_lost(known, position));
         // At a position that the head has not reached, the record's own decision was written and the head was not: what follows
         // comes to the same again.
         let replayed = position <= self.head_position();
@@ -131,12 +132,25 @@ impl Conversation {
         }
     }
 
+    /// Whether an id was decided in a log that is lost, with a seq that the head never reached or does not know any more.
+    pub fn is_lost(&self, known: &Known, position: Position) -> bool {
+        let Ok(seq) = known.decision else { return false };
+        let beyond_head = seq > self.head_seq() && known.position.epoch() < position.epoch();
+        beyond_head || self.head.as_ref().is_some_and(|head| head.lost.iter().any(|span| contains(span, seq)))
+    }
+
+    /// How many epochs have begun since the last entry: what was behind it is lost. A conversation without entries may have
+    /// lost all that it had, from the first epoch on.
+    pub fn epochs_since(&self, position: Position) -> u16 {
+        position.epoch().saturating_sub(self.head_position().epoch().max(1))
+    }
+
     fn next(&mut self, submission: &Submission, position: Position) -> Result<Sequenced, ProtocolError> {
         let prev = self.head_seq();
-        let seq = match self.head_position().epoch() {
+        // A whole jump for each epoch: one that gave numbers out may have been lost since, entries and all.
+        let seq = match self.epochs_since(position) {
             0 => Seq(prev.0 + 1),
-            epoch if epoch < position.epoch() => Seq(prev.0 + EPOCH_SEQ_JUMP),
-            _ => Seq(prev.0 + 1),
+            epochs => Seq(prev.0 + u64::from(epochs) * EPOCH_SEQ_JUMP),
         };
         let body = match &self.head {
             Some(_) => {
@@ -147,6 +161,9 @@ impl Conversation {
         };
         let changed = self.change(submission.account, &body, seq);
         let head = self.head.as_mut().expect("begin made it or it was there");
+        if seq.0 > prev.0 + 1 {
+            head.lost.push(Span { from: prev.0 + 1, to: seq.0 - 1 });
+        }
         head.seq = seq.0;
         head.position = position.as_u64();
         head.time_us = head.time_us.max(submission.accepted_us);
@@ -258,7 +275,7 @@ impl Conversation {
     fn change(&mut self, actor: AccountId, body: &entry::Body, seq: Seq) -> Vec<AccountId> {
         let entry::Body::Event(Event { what: Some(what) }) = body else {
             // The first message of a direct chat makes its members.
-            return if seq == Seq(1) { self.members.keys().copied().collect() } else { Vec::new() };
+            return if self.head_seq() == Seq::ZERO { self.members.keys().copied().collect() } else { Vec::new() };
         };
         let named = |bytes: &[u8]| AccountId::from_slice(bytes).expect("policy::check has read it");
         match what {

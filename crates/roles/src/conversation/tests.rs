@@ -5,6 +5,7 @@ use super::{Conversation, Known, Outcome, Receipts};
 use crate::session::Recipient;
 use crate::tables;
 use hudhud_ports::{Key, Row, Write};
+use hudhud_proto::limits::EPOCH_SEQ_JUMP;
 use hudhud_proto::v1::{
     Content, Created, ErrorCode, Event, MemberLeft, MemberRemoved, MembersAdded, ReceiptKind, Role, RoleChanged,
     SeqRow, SequencedRow, Switch, Updated, entry, event::What, submit,
@@ -344,7 +345,51 @@ fn a_new_epoch_leaves_room_for_what_was_lost() {
     let position = Position::new(2, 0);
     let Outcome::Sequenced(first) = group.apply(&submission(2, 1, 50, text("on")), position, None) else { panic!() };
     assert_eq!(first.entry.prev_seq, 1);
-    assert_eq!(first.entry.seq, 1 + hudhud_proto::limits::EPOCH_SEQ_JUMP);
+    assert_eq!(first.entry.seq, 1 + EPOCH_SEQ_JUMP);
+    let lost = &group.head.as_ref().expect("it has entries").lost;
+    assert_eq!(lost.iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>(), [(2, EPOCH_SEQ_JUMP)]);
+}
+
+#[test]
+fn an_epoch_that_was_lost_with_all_its_entries_leaves_room_too() {
+    let mut group = group(&[2]);
+    let position = Position::new(3, 1);
+    let Outcome::Sequenced(first) = group.apply(&submission(2, 1, 50, text("on")), position, None) else { panic!() };
+    assert_eq!(first.entry.seq, 1 + 2 * EPOCH_SEQ_JUMP, "the second epoch may have given out the first jump's numbers");
+}
+
+/// Devices may hold what a conversation had before its very first entries were lost: their numbers are not used again.
+#[test]
+fn a_conversation_that_was_lost_whole_begins_anew_behind_what_it_had() {
+    let mut first = submission(1, 1, 1, text("hi"));
+    first.direct = Some((account(1), account(2)));
+    let mut chat = Conversation::new(ConversationId::direct(account(1), account(2)));
+    let Outcome::Sequenced(first) = chat.apply(&first, Position::new(2, 1), None) else { panic!("it may begin") };
+    assert_eq!((first.entry.seq, first.entry.prev_seq), (EPOCH_SEQ_JUMP, 0));
+    assert_eq!(first.head.len(), 3, "the head and both members");
+    assert!(chat.may_see(account(2), Seq(EPOCH_SEQ_JUMP)));
+}
+
+/// What was decided in a lost log, and never became an entry for anybody, is decided anew; all else stays decided.
+#[test]
+fn what_was_decided_behind_the_head_of_a_lost_log_is_decided_anew() {
+    let decided = |seq, offset| Known {
+        decision: Ok(Seq(seq)),
+        position: Position::new(1, offset),
+        body_hash: submission(2, 7, 50, text("on")).body_hash(),
+    };
+    let again = || Submission { resend: true, ..submission(2, 7, 50, text("on")) };
+    let mut group = group(&[2]);
+    let stays = group.clone().apply(&again(), Position::new(2, 1), Some(decided(1, 1)));
+    assert_eq!(stays, Outcome::Duplicate(Seq(1)));
+    let replay = group.clone().apply(&again(), Position::new(1, 9), Some(decided(2, 5)));
+    assert_eq!(replay, Outcome::Duplicate(Seq(2)), "no log was lost");
+    let first = group.apply(&again(), Position::new(2, 1), Some(decided(2, 5)));
+    let Outcome::Sequenced(first) = first else { panic!("{first:?}") };
+    assert_eq!(first.entry.seq, 1 + EPOCH_SEQ_JUMP);
+    let second = Submission { message: message(8), ..again() };
+    let second = group.apply(&second, Position::new(2, 2), Some(decided(3, 6)));
+    assert!(matches!(second, Outcome::Sequenced(_)), "the head has moved on, and knows what it has lost: {second:?}");
 }
 
 fn moved(by: u8, kind: ReceiptKind, seq: u64) -> Moved {

@@ -1,6 +1,6 @@
 //! What a batch of records comes to: writes and pushes, gathered so that each is done once for all.
 
-use super::{Core, Ended};
+use super::{Core, Ended, lost};
 use crate::conversation::record::{Decoded, Moved, Submission, decode};
 use crate::conversation::{CLOCK_SKEW_US_MAX, Conversation, Known, Outcome, ReceiptPush, Receipts};
 use crate::presence::privacy_of;
@@ -34,6 +34,8 @@ struct State {
     ids: BTreeMap<DeviceId, MessageId>,
     /// The head's time when the state was loaded: what `ids` does not know of was accepted before.
     loaded_us: u64,
+    /// A log was lost, and what was in it of this conversation is appended again.
+    made_good: bool,
 }
 
 /// The states of the conversations that were busy last.
@@ -133,6 +135,10 @@ impl Batch {
     ) -> Result<(), Ended> {
         let metrics = &core.services.metrics;
         let state = load(core, states, id).await?;
+        if state.conversation.epochs_since(position) > 0 && !state.made_good {
+            let (now_us, message) = (submission.accepted_us, submission.message);
+            state.made_good = lost::append_again(core, &state.conversation, position, now_us, message).await?;
+        }
         // A repetition of what was sequenced before the state was loaded is in no list of ids.
         let ids_know = submission.accepted_us > state.loaded_us.saturating_add(CLOCK_SKEW_US_MAX);
         let last = state.ids.get(&submission.device).copied().filter(|_| ids_know);
@@ -286,7 +292,7 @@ async fn load<'a>(core: &Core, states: &'a mut States, id: ConversationId) -> Re
         let conversation = core.persist("load a conversation", || crate::api::load_conversation(messages, id)).await?;
         let loaded_us = conversation.head.as_ref().map_or(0, |head| head.time_us);
         let (sent, ids) = (BTreeMap::new(), BTreeMap::new());
-        states.0.put(id, State { conversation, receipts: None, sent, ids, loaded_us });
+        states.0.put(id, State { conversation, receipts: None, sent, ids, loaded_us, made_good: false });
     }
     Ok(states.0.get_mut(&id).expect("put above"))
 }

@@ -10,6 +10,7 @@
 
 mod batch;
 mod fanout;
+mod lost;
 mod shard;
 #[cfg(test)]
 mod tests;

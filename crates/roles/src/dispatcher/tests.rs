@@ -3,13 +3,17 @@
 use super::Dispatcher;
 use crate::api::testing::Fixture;
 use crate::api::{Caller, Who};
+use crate::services::Services;
 use crate::tables;
-use hudhud_ports::{Payload, Scan, Store};
+use hudhud_ports::memory::{self, BusOptions};
+use hudhud_ports::{Bus as _, Payload, Scan, Store};
+use hudhud_proto::limits::EPOCH_SEQ_JUMP;
 use hudhud_proto::v1::{
     Accepted, Content, CreateGroup, Entry, Fetch, InboxHeadRow, LeaveGroup, ReceiptKind, Received, Send, Switch,
     client_frame::Command, entry, server_frame::Event,
 };
 use hudhud_proto::{ConversationId, Message, v1};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinHandle, yield_now};
 
@@ -283,4 +287,43 @@ async fn a_watermark_that_the_power_took_is_made_again_from_the_bus() {
     let key = tables::watermark(conversation, bob.account, tables::Watermark::Received);
     let row = fixture.store.get(key).await.expect("memory does not fail").expect("made again");
     assert_eq!(row.version, 1);
+}
+
+/// A log is lost with a message that was accepted: it comes in behind the first record of the next epoch, once.
+#[tokio::test]
+async fn what_was_accepted_into_a_lost_log_is_appended_again() {
+    let fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let running = start(&fixture);
+    let first = send(&fixture, &alice, to_peer(&fixture, &bob, "one")).await;
+    settle().await;
+    running.abort();
+    settle().await;
+    send(&fixture, &alice, to_peer(&fixture, &bob, "two")).await;
+
+    let bus = memory::Bus::new(BusOptions::default());
+    bus.lose();
+    let services = Services { bus: Arc::new(bus.clone()), ..fixture.services.clone() };
+    let dispatcher = Dispatcher::new(services, fixture.sessions.clone());
+    let _running = tokio::spawn(async move { dispatcher.run().await.expect("memory engines do not fail") });
+    let submit = v1::Submit {
+        message_id: fixture.message_id().to_bytes(),
+        direct_accounts: vec![alice.account.to_bytes(), bob.account.to_bytes()],
+        body: Some(v1::submit::Body::Content(content("three"))),
+        ..Default::default()
+    };
+    let record = v1::Record {
+        conversation: first.conversation.clone(),
+        account: bob.account.to_bytes(),
+        device: bob.device.to_bytes(),
+        accepted_us: fixture.services.now_us(),
+        body: Some(v1::record::Body::Submit(submit)),
+    };
+    let conversation = ConversationId::from_slice(&first.conversation).expect("an id");
+    let shard = hudhud_proto::Shard::of(conversation, bus.shards());
+    bus.append(shard, vec![record.encode_to_bytes()]).await.expect("memory does not fail");
+    settle().await;
+    let entries = timeline(&fixture, &alice, &first.conversation).await;
+    assert_eq!(texts(&entries), ["one", "three", "two"]);
+    assert_eq!(entries[1].seq, 1 + EPOCH_SEQ_JUMP);
 }
