@@ -1,7 +1,7 @@
 //! What people do: they register, write, read, type, make groups and change them, go offline and come back.
 
 use crate::chance::Chance;
-use crate::check;
+use crate::check::{self, Thrown};
 use crate::device::{Device, Order};
 use crate::site::Site;
 use crate::world::World;
@@ -10,13 +10,17 @@ use hudhud_client::{Command, Connection, Content, ConversationRow, OutgoingState
 use hudhud_proto::v1::{self, ConversationKind, Role, Switch, client_frame, server_frame};
 use hudhud_proto::{AccountId, Encoding, Seq};
 use hudhud_roles::api::Who;
+use hudhud_roles::conversation::policy::is_admin;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Devices that log in while others write.
 const LATE_DEVICES_MAX: usize = 3;
+/// How long somebody who throws a device out waits for the answer.
+const THROW_OUT_MAX: Duration = Duration::from_secs(40);
 /// How long setting up may take, while nothing fails.
 const SET_UP_MAX: Duration = Duration::from_secs(20);
 
@@ -133,11 +137,12 @@ impl People {
 
     /// An account of which no device ever connects.
     async fn register_silently(&self, handle: &str) -> anyhow::Result<AccountId> {
-        let server = self.site.servers().first().and_then(|server| server.running()).context("a server runs")?;
+        let run = self.site.servers().first().and_then(|server| server.running()).context("a server runs")?;
+        let front = run.front().context("devices reach the first server")?;
         let (handle, password) = (handle.to_owned(), password(handle));
         let register = v1::Register { handle: handle.clone(), password, ..Default::default() };
         let who = Who::Anonymous(IpAddr::V4(Ipv4Addr::new(10, 1, 0, self.draw(|chance| chance.below(250)) as u8)));
-        match server.api().handle(&who, register.into()).await {
+        match front.api().handle(&who, register.into()).await {
             Ok(server_frame::Event::LoggedIn(answer)) => {
                 let account = AccountId::from_slice(&answer.account)?;
                 self.world.names().call_account(account, &handle);
@@ -164,6 +169,9 @@ impl People {
         let Some(device) = self.draw(|chance| chance.pick(&devices).cloned()) else { return };
         if device.account().is_none() {
             return;
+        }
+        if self.draw(|chance| chance.hits(self.world.plan().turmoil)) {
+            return self.change_group(&device);
         }
         match self.draw(|chance| chance.below(100)) {
             0..30 => self.write_to_somebody(&device),
@@ -389,6 +397,46 @@ impl People {
             device.want(Command::GoOnline);
             for row in device.conversations() {
                 device.want(Command::Refresh(row.id));
+            }
+        }
+    }
+
+    /// Somebody throws one of the own devices out from another one. At least one stays.
+    pub fn throw_out_a_device(self: &Arc<Self>) {
+        let is_in = |device: &Arc<Device>| {
+            device.account().is_some() && !self.world.observer().thrown_out.contains_key(device.name())
+        };
+        let devices: Vec<_> = self.devices().into_iter().filter(is_in).collect();
+        let Some(by) = self.draw(|chance| chance.pick(&devices).cloned()) else { return };
+        let others = devices.iter().filter(|other| other.person() == by.person() && other.name() != by.name());
+        let others: Vec<_> = others.cloned().collect();
+        let Some(who) = self.draw(|chance| chance.pick(&others).cloned()) else { return };
+        let Some(account) = who.account() else { return };
+        self.world.note(format_args!("{} throws {} out", by.name(), who.name()));
+        self.world.observer().thrown_out.insert(who.name().clone(), Thrown::Asked);
+        let (people, tag) = (self.clone(), self.tag());
+        let command = v1::RemoveDevice { device: account.device.to_bytes() };
+        self.world.spawn(async move {
+            let answer = by.ask(tag, Command::Request { tag, command: command.into() }, THROW_OUT_MAX).await;
+            // Without an answer it may be out or not.
+            if let Some(Ok(_)) = answer {
+                people.world.note(format_args!("{} is out", who.name()));
+                people.world.observer().thrown_out.insert(who.name().clone(), Thrown::Out);
+            }
+        });
+    }
+
+    /// Somebody writes into each conversation: what a lost log left undone is done with the next entry.
+    pub fn say_something_everywhere(&self) {
+        let devices = self.devices();
+        let mut said = BTreeSet::new();
+        for device in devices.iter().filter(|device| device.account().is_some()) {
+            for row in device.conversations() {
+                let may = row.role != Role::Unspecified && (!row.announce_only || is_admin(row.role));
+                if may && said.insert(row.id) {
+                    let (tag, content) = (self.tag(), self.text(device));
+                    device.want(Command::Send { tag, to: Recipient::Conversation(row.id), content });
+                }
             }
         }
     }

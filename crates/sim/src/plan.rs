@@ -4,6 +4,7 @@
 
 use crate::chance::{Chance, PerMillion};
 use crate::mutants::Mutant;
+use crate::server::Roles;
 use hudhud_proto::Encoding;
 use hudhud_roles::settings::{PasswordCost, Rate, Rates, Settings};
 use std::time::Duration;
@@ -15,6 +16,35 @@ pub enum Arrangement {
     AllInOne,
     /// Two processes with all roles on shared engines, as in a cluster.
     TwoServers,
+    /// Three processes with gateway and api, three with a dispatcher each, on shared engines.
+    SeparateNodes,
+}
+
+impl Arrangement {
+    /// Whether the engines are in the process, and die with it.
+    pub fn is_embedded(self) -> bool {
+        self == Self::AllInOne
+    }
+
+    /// Its servers.
+    pub fn nodes(self) -> &'static [(&'static str, Roles)] {
+        const fn all(name: &'static str) -> (&'static str, Roles) {
+            (name, Roles::All)
+        }
+        const fn front(name: &'static str) -> (&'static str, Roles) {
+            (name, Roles::Front)
+        }
+        const fn dispatcher(name: &'static str) -> (&'static str, Roles) {
+            (name, Roles::Dispatcher)
+        }
+        match self {
+            Self::AllInOne => const { &[all("s1")] },
+            Self::TwoServers => const { &[all("s1"), all("s2")] },
+            Self::SeparateNodes => {
+                const { &[front("g1"), front("g2"), front("g3"), dispatcher("d1"), dispatcher("d2"), dispatcher("d3")] }
+            }
+        }
+    }
 }
 
 /// Everything that a seed decides at the start.
@@ -38,6 +68,8 @@ pub struct Plan {
     pub latency_ms_max: u64,
     /// Wait between two things that people do, in milliseconds at most.
     pub pause_ms_max: u64,
+    /// How many of the things that people do are changes of groups, beyond the usual.
+    pub turmoil: PerMillion,
     /// How long faults and workload last.
     pub busy: Duration,
     /// What fails how often meanwhile.
@@ -101,6 +133,14 @@ pub enum Fault {
     Drain,
     /// A server process stands still (SIGSTOP) and goes on.
     Pause,
+    /// The same for up to a minute and a half: longer than every lease and every share of the bus.
+    LongPause,
+    /// A disk can't sync: its engine gives up, the process dies, and what was not synced is lost. Of engines in the process.
+    SyncError,
+    /// The log of the bus is lost, with the power or without: another epoch begins.
+    LogLost,
+    /// The power goes, and a record of the log is damaged: at its end it is cut off, further inside the log is given up.
+    BitFlip,
     /// The bus takes all shards away and shares them anew.
     Rebalance,
     /// A server's clock jumps.
@@ -113,10 +153,18 @@ pub enum Fault {
     CacheRestart,
     /// Servers can't reach each other's gateways for a while.
     GatewayPartition,
+    /// What one server pushes to another is lost for a while, or the answers are.
+    GatewayOneWay,
+    /// A server does not reach the engines for a while, or is not answered by them. Of engines that are shared.
+    EnginePartition,
     /// A connection is cut: both ends notice at once.
     Cut,
+    /// All connections of a server are cut at once: everybody comes back.
+    Storm,
     /// A connection carries nothing any more and nobody is told.
     BlackHole,
+    /// A connection carries nothing in one direction any more and nobody is told.
+    OneWay,
     /// A device can't reach any server for a while.
     DevicePartition,
     /// A device dies and is started again.
@@ -125,25 +173,46 @@ pub enum Fault {
     DeviceSuspend,
     /// A device's clock jumps.
     DeviceClock,
+    /// A person throws one of the own devices out.
+    Revoke,
 }
 
-const FAULTS: [Fault; 16] = [
+impl Fault {
+    /// Whether it can happen there.
+    fn befalls(self, arrangement: Arrangement) -> bool {
+        match self {
+            Self::SyncError => arrangement.is_embedded(),
+            Self::GatewayPartition | Self::GatewayOneWay | Self::EnginePartition => !arrangement.is_embedded(),
+            _ => true,
+        }
+    }
+}
+
+/// All but [`Fault::LogLost`] and [`Fault::BitFlip`], which are in fewer runs: what is behind them shows less.
+const FAULTS: [Fault; 23] = [
     Fault::Kill,
     Fault::PowerLoss,
     Fault::Drain,
     Fault::Pause,
+    Fault::LongPause,
+    Fault::SyncError,
     Fault::Rebalance,
     Fault::ServerClock,
     Fault::StoreStalls,
     Fault::Full,
     Fault::CacheRestart,
     Fault::GatewayPartition,
+    Fault::GatewayOneWay,
+    Fault::EnginePartition,
     Fault::Cut,
+    Fault::Storm,
     Fault::BlackHole,
+    Fault::OneWay,
     Fault::DevicePartition,
     Fault::DeviceCrash,
     Fault::DeviceSuspend,
     Fault::DeviceClock,
+    Fault::Revoke,
 ];
 
 const NAMES: [&str; 6] = ["ann", "ben", "cleo", "dan", "eve", "finn"];
@@ -152,7 +221,11 @@ impl Plan {
     /// What this seed decides.
     pub fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed, "plan");
-        let arrangement = if chance.hits(500_000) { Arrangement::AllInOne } else { Arrangement::TwoServers };
+        let arrangement = match chance.below(10) {
+            0..4 => Arrangement::AllInOne,
+            4..7 => Arrangement::TwoServers,
+            _ => Arrangement::SeparateNodes,
+        };
         let people = chance.within(2..6) as usize;
         let people = NAMES[..people].iter().map(|name| PersonPlan::new(name, &mut chance)).collect();
         Self {
@@ -165,8 +238,9 @@ impl Plan {
             one_store: chance.hits(500_000),
             latency_ms_max: *chance.pick(&[2, 20, 200]).expect("there are some"),
             pause_ms_max: *chance.pick(&[200, 500, 1_500]).expect("there are some"),
+            turmoil: if chance.hits(400_000) { chance.within(100_000..600_000) as PerMillion } else { 0 },
             busy: Duration::from_secs(60),
-            weather: Weather::new(&mut chance),
+            weather: Weather::new(&mut chance, arrangement),
             mutant: None,
         }
     }
@@ -182,7 +256,7 @@ impl PersonPlan {
 }
 
 impl Weather {
-    fn new(chance: &mut Chance) -> Self {
+    fn new(chance: &mut Chance, arrangement: Arrangement) -> Self {
         let mut rare = |most: u64| if chance.hits(500_000) { chance.within(1..most) as PerMillion } else { 0 };
         let mut weather = Self {
             store_refuses: rare(30_000),
@@ -201,6 +275,8 @@ impl Weather {
         };
         weather.event_ms_mean = *chance.pick(&[500, 1_500, 5_000]).expect("there are some");
         weather.events = chance.some(&FAULTS, 500_000);
+        weather.events.extend(chance.some(&[Fault::LogLost, Fault::BitFlip], 150_000));
+        weather.events.retain(|fault| fault.befalls(arrangement));
         weather
     }
 }

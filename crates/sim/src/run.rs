@@ -65,6 +65,9 @@ async fn live(world: &World, site: &Arc<Site>, people: &Arc<People>) {
     world.note(format_args!("faults end"));
     site.heal();
     people.come_online();
+    if world.observer().losses.count > 0 {
+        people.say_something_everywhere();
+    }
     let until = world.now() + CONVERGENCE_MAX;
     let nothing_late = world.now() + LATE_MAX;
     while world.now() < nothing_late {
@@ -76,8 +79,13 @@ async fn live(world: &World, site: &Arc<Site>, people: &Arc<People>) {
         return;
     }
     people.reopen();
-    settles(world, people, site, world.now() + CONVERGENCE_MAX, |end| end.agreed()).await;
-    conclude(world, site, people, |end| end.settled(&world.observer()).into_iter().chain(end.agreed()).collect());
+    if !settles(world, people, site, until, |end| end.agreed(&world.observer())).await {
+        return;
+    }
+    conclude(world, site, people, |end| {
+        let observer = world.observer();
+        end.settled(&observer).into_iter().chain(end.agreed(&observer)).collect()
+    });
 }
 
 /// Waits until nothing is found any more. If that takes too long, what is found is wrong.
@@ -94,7 +102,11 @@ async fn settles(
             return true;
         }
     }
-    conclude(world, site, people, find);
+    let late = |mut one: Violation| {
+        one.what = format!("not so {} s after faults ended: {}", CONVERGENCE_MAX.as_secs(), one.what);
+        one
+    };
+    conclude(world, site, people, |end| find(end).into_iter().map(late).collect());
     false
 }
 

@@ -1,12 +1,20 @@
 //! The server side as a whole: engines, network, servers.
 
+use crate::check;
 use crate::disk::{BusDisk, CacheBox, StoreDisk};
 use crate::network::{GatewayMap, Network};
-use crate::plan::Arrangement;
-use crate::server::{MachineClock, Server};
+use crate::server::{MachineClock, Roles, Server};
 use crate::world::World;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+
+/// Whether the power stays on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Power {
+    /// Disks keep what they were given.
+    On,
+    /// They keep what was synced, and a part of the rest.
+    Lost,
+}
 
 /// Everything that serves.
 pub struct Site {
@@ -40,11 +48,9 @@ impl Site {
             network: Network::new(world),
             servers: OnceLock::new(),
         });
-        let names: &[&str] = match world.plan().arrangement {
-            Arrangement::AllInOne => &["s1"],
-            Arrangement::TwoServers => &["s1", "s2"],
-        };
-        let servers = site.servers.get_or_init(|| names.iter().map(|name| Server::new(&site, name)).collect());
+        let nodes = world.plan().arrangement.nodes();
+        let server = |(name, roles): &(&str, Roles)| Server::new(&site, name, *roles);
+        let servers = site.servers.get_or_init(|| nodes.iter().map(server).collect());
         servers.iter().for_each(|server| server.start());
         site
     }
@@ -102,6 +108,35 @@ impl Site {
         self.cache.restart();
     }
 
+    /// A process that had the engines in it is gone: what the system had not been given is lost, and of a disk that could
+    /// not sync, what was not synced.
+    pub fn engines_died(&self) {
+        self.bus.crash();
+        self.cache.restart();
+        for disk in [&self.messages, &self.directory] {
+            if disk.is_broken() {
+                disk.lose_power();
+            }
+        }
+    }
+
+    /// The log is lost, and another epoch begins once the servers are started again. `power`: as they lose power, too.
+    pub fn lose_log(&self, power: Power) {
+        match power {
+            Power::Lost => self.lose_power(),
+            Power::On => {
+                self.servers().iter().for_each(|server| server.kill(true));
+                self.messages.restart();
+                self.directory.restart();
+            }
+        }
+        self.bus.lose();
+        // What a store lost before may not have been made again yet, and now will not be.
+        let has_lost = self.messages.has_lost() || self.directory.has_lost();
+        let power = if has_lost { Power::Lost } else { power };
+        check::lost::log_lost(&self.world, self.messages.rows(), power);
+    }
+
     /// Ends every fault: what died runs, what stood still goes on, clocks are right.
     pub fn heal(&self) {
         for server in self.servers() {
@@ -111,12 +146,9 @@ impl Site {
             server.start();
         }
         self.network.heal();
-        self.gateways.part(Duration::ZERO);
-        for disk in [&self.messages, &self.directory] {
-            disk.stall(Duration::ZERO);
-            disk.fill(Duration::ZERO);
-        }
-        self.bus.stall(Duration::ZERO);
-        self.bus.fill(Duration::ZERO);
+        self.gateways.heal();
+        self.messages.heal();
+        self.directory.heal();
+        self.bus.heal();
     }
 }

@@ -1,14 +1,17 @@
 //! The larger events of a run: crashes, power losses, partitions, clocks that jump.
 
 use crate::device::Order;
-use crate::network::End;
+use crate::network::{End, Way};
 use crate::people::People;
 use crate::plan::Fault;
 use crate::server::Server;
-use crate::site::Site;
+use crate::site::{Power, Site};
 use crate::world::World;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Logs that a run loses.
+const LOG_LOSSES_MAX: u16 = 2;
 
 /// Lets things happen until the time is over. What an event began may end later; [`Site::heal`] ends it.
 pub async fn blow(world: World, site: Arc<Site>, people: Arc<People>, until: Duration) {
@@ -31,7 +34,7 @@ pub async fn blow(world: World, site: Arc<Site>, people: Arc<People>, until: Dur
     }
 }
 
-fn strike(world: &World, site: &Arc<Site>, people: &People, fault: Fault) {
+fn strike(world: &World, site: &Arc<Site>, people: &Arc<People>, fault: Fault) {
     let servers = site.servers();
     let server = world.draw(|chance| chance.pick(servers).cloned()).expect("there are servers");
     let (short, long) = world.draw(|chance| (chance.millis(50..3_000), chance.millis(500..12_000)));
@@ -55,17 +58,23 @@ fn strike(world: &World, site: &Arc<Site>, people: &People, fault: Fault) {
                 start_later(&world, &server, short);
             });
         }
-        Fault::Pause => {
-            if let Some(run) = server.running() {
-                world.note(format_args!("{} stands still for {long:?}", server.name()));
-                run.process().stop();
-                let world = world.clone();
-                world.clone().spawn(async move {
-                    world.sleep(long).await;
-                    run.process().go_on();
-                });
-            }
+        Fault::Pause => pause(world, &server, long),
+        Fault::LongPause => pause(world, &server, world.draw(|chance| chance.millis(10_000..90_000))),
+        Fault::SyncError => match world.draw(|chance| chance.below(3)) {
+            0 => site.messages().fail_sync(),
+            1 => site.directory().fail_sync(),
+            _ => site.bus().fail_sync(),
+        },
+        Fault::LogLost => {
+            let power = world.draw(|chance| *chance.pick(&[Power::On, Power::Lost]).expect("two"));
+            lose_log(world, site, power, short);
         }
+        Fault::BitFlip => match world.draw(|chance| chance.below(3)) {
+            // Nobody was told of what is cut off: the same as a torn tail.
+            0..2 => strike(world, site, people, Fault::PowerLoss),
+            // The log is not opened any more, until somebody decides to go on without it.
+            _ => lose_log(world, site, Power::Lost, short + long),
+        },
         Fault::Rebalance => site.bus().share_anew(),
         Fault::ServerClock => {
             // Leases are wall-clock times: two servers must not be apart by more than what a lease has left when it is renewed.
@@ -84,6 +93,29 @@ fn strike(world: &World, site: &Arc<Site>, people: &People, fault: Fault) {
         }
         Fault::CacheRestart => site.cache().restart(),
         Fault::GatewayPartition => site.gateways().part(until),
+        Fault::GatewayOneWay => {
+            let to = world.draw(|chance| chance.pick(servers).cloned()).expect("there are servers");
+            site.gateways().part_half(server.name(), to.name(), until, way(world));
+        }
+        Fault::EnginePartition => {
+            let (which, way, name) = (world.draw(|chance| chance.below(4)), way(world), server.name());
+            if which != 1 {
+                site.messages().part(name, until, way);
+            }
+            if which != 2 {
+                site.directory().part(name, until, way);
+            }
+            if which != 3 {
+                site.bus().part(name, until, way);
+            }
+        }
+        Fault::Storm => site.network().cut_all(server.name()),
+        Fault::OneWay => {
+            if let Some(link) = site.network().any_link() {
+                link.swallow(if way(world) == Way::Questions { End::Device } else { End::Server });
+            }
+        }
+        Fault::Revoke => people.throw_out_a_device(),
         Fault::Cut => {
             if let Some(link) = site.network().any_link() {
                 link.reset(End::Device);
@@ -116,6 +148,34 @@ fn strike(world: &World, site: &Arc<Site>, people: &People, fault: Fault) {
                 device.clock().set(offset_us);
             }
         }
+    }
+}
+
+fn way(world: &World) -> Way {
+    if world.draw(|chance| chance.hits(500_000)) { Way::Questions } else { Way::Answers }
+}
+
+fn pause(world: &World, server: &Server, long: Duration) {
+    let Some(run) = server.running() else { return };
+    world.note(format_args!("{} stands still for {long:?}", server.name()));
+    run.process().stop();
+    let process = run.process().clone();
+    let world = world.clone();
+    world.clone().spawn(async move {
+        world.sleep(long).await;
+        process.go_on();
+    });
+}
+
+/// A run loses its log a few times at most: it is a rare thing, and an epoch should hold something.
+fn lose_log(world: &World, site: &Site, power: Power, restart: Duration) {
+    if world.observer().losses.count >= LOG_LOSSES_MAX {
+        return;
+    }
+    site.lose_log(power);
+    for server in site.servers() {
+        let wait = restart + world.draw(|chance| chance.millis(0..2_000));
+        start_later(world, server, wait);
     }
 }
 

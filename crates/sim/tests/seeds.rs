@@ -6,7 +6,7 @@ use hudhud_sim::run;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Seeds of the proof.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 300;
 /// Seeds in which a mutant must be noticed.
 const MUTANT_SEEDS: u64 = 40;
 
@@ -32,7 +32,7 @@ fn failures(seeds: std::ops::RangeInclusive<u64>, mutant: Option<Mutant>, enough
 }
 
 #[test]
-fn a_hundred_seeds_hold_every_guarantee() {
+fn three_hundred_seeds_hold_every_guarantee() {
     let failed = failures(1..=SEEDS, None, usize::MAX);
     assert!(failed.is_empty(), "{} of {SEEDS} seeds failed:\n\n{}", failed.len(), failed.join("\n\n"));
 }

@@ -201,7 +201,7 @@ impl Seen {
         let end = End { names: &Plain, devices: held.collect(), conversations };
         let mut violations = std::mem::take(&mut observer.violations);
         violations.extend(end.settled(observer));
-        violations.extend(end.agreed());
+        violations.extend(end.agreed(observer));
         violations
     }
 }

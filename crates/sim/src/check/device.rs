@@ -1,7 +1,7 @@
 //! What a device stores and shows, looked at whenever it does.
 
 use super::Observer;
-use super::observer::Written;
+use super::observer::{Placed, Written};
 use crate::device::Device;
 use crate::world::World;
 use hudhud_client::{Change, ConversationRow, Entry, Outgoing, OutgoingState, Storage as _};
@@ -86,7 +86,7 @@ fn one_order(world: &World, device: &Device, entry: &Entry) {
     let (conversation, message) = (world.conversation(entry.conversation), world.message(entry.message));
     let mut observer = world.observer();
     let placed = observer.log.get(&(entry.conversation, entry.seq)).map(|placed| placed.message);
-    if placed != Some(entry.message) {
+    if placed != Some(entry.message) && !observer.losses.had(entry.conversation, entry.seq, entry.message) {
         let what = format!(
             "{} holds {message} as {conversation}/{}, where the log has {:?}",
             device.name(),
@@ -107,8 +107,11 @@ fn cursor(world: &World, device: &Device, me: AccountId, old: &ConversationRow, 
     }
     let from = Seq((old.cursor.0 + 1).max(new.floor.0));
     let storage = device.storage();
-    let missing = |(seq, _): &(Seq, _)| {
-        observer.may_see(me, new.id, *seq) && !storage.entries(new.id).rev().any(|entry| entry.seq == *seq)
+    // It may hold it as it was before a log was lost.
+    let is_torn = observer.losses.torn.contains(&new.id);
+    let missing = |(seq, placed): &(Seq, &Placed)| {
+        let is_it = |entry: &Entry| entry.seq == *seq || (is_torn && entry.message == placed.message);
+        observer.may_see(me, new.id, *seq) && !storage.entries(new.id).rev().any(is_it)
     };
     let passed = observer.entries(new.id, from, new.cursor).find(missing).map(|(seq, placed)| (seq, placed.message));
     if let Some((seq, message)) = passed {
@@ -141,7 +144,8 @@ fn receipts(world: &World, device: &Device, me: AccountId, old: &ConversationRow
         wrong(5, format!("read up to {}, received only up to {}", new.others_read, new.others_received));
     }
     let observer = &mut *observer;
-    let head = observer.head(new.id);
+    let lost = observer.losses.entries.range((new.id, Seq::ZERO)..=(new.id, Seq(u64::MAX)));
+    let head = lost.last().map_or(Seq::ZERO, |((_, seq), _)| *seq).max(observer.head(new.id));
     if new.others_received > head {
         let what = format!("{name} in {conversation}: received up to {}, sent only up to {head}", new.others_received);
         observer.violate(5, what, vec![conversation.clone()]);
@@ -201,8 +205,11 @@ pub fn change_accepted(world: &World, device: &Device, accepted: &v1::ChangeAcce
     let Some(me) = device.account() else { return };
     if let (Ok(conversation), Ok(message)) =
         (ConversationId::from_slice(&accepted.conversation), MessageId::from_slice(&accepted.message_id))
-        && ConversationId::group(me.account, message) == conversation
     {
-        world.observer().groups.insert(conversation, message);
+        let mut observer = world.observer();
+        observer.changes.insert(message, conversation);
+        if ConversationId::group(me.account, message) == conversation {
+            observer.groups.insert(conversation, message);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold once faults have ended and everybody is connected: one function per guarantee.
 
-use super::{Names, Observer, Violation, Written};
+use super::{Names, Observer, Thrown, Violation, Written};
 use crate::device::Device;
 use crate::site::Site;
 use crate::world::World;
@@ -9,7 +9,7 @@ use hudhud_client::{ConversationRow, Entry, MemoryStorage, OutgoingState, limits
 use hudhud_ports::{Scan, Store};
 use hudhud_proto::v1::{self, ReceiptKind};
 use hudhud_proto::{AccountId, ConversationId, MessageId, Seq};
-use hudhud_roles::conversation::{Conversation, ROWS_MAX, Receipts};
+use hudhud_roles::conversation::{Conversation, ROWS_MAX, Receipts, contains};
 use hudhud_roles::tables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,7 +57,11 @@ impl Known {
                 timeline.insert(Seq(entry.seq), entry);
             }
             from = Seq(last.0 + 1);
+            if let Some(gap) = lost(&state).find(|gap| contains(gap, from)) {
+                from = Seq(gap.to + 1);
+            }
         }
+        timeline.retain(|seq, _| *seq <= state.head_seq() && !lost(&state).any(|gap| contains(gap, *seq)));
         Ok(Self { state, receipts, timeline })
     }
 
@@ -69,6 +73,10 @@ impl Known {
     fn message(&self, seq: Seq) -> Option<MessageId> {
         MessageId::from_slice(&self.timeline.get(&seq)?.message_id).ok()
     }
+}
+
+fn lost(state: &Conversation) -> impl Iterator<Item = &v1::Span> {
+    state.head.iter().flat_map(|head| &head.lost)
 }
 
 impl Held {
@@ -117,29 +125,30 @@ impl<'a> End<'a> {
     /// What must hold without anybody connecting anew.
     pub fn settled(&self, observer: &Observer) -> Vec<Violation> {
         let mut found = Found { names: self.names, violations: Vec::new() };
-        self.accepted_reaches_every_device(&mut found);
+        self.accepted_reaches_every_device(&mut found, observer);
         self.nothing_is_held_twice(&mut found);
         self.each_device_keeps_its_order(&mut found, observer);
         self.one_order(&mut found, observer);
-        self.only_members_hold_entries(&mut found);
+        self.only_members_hold_entries(&mut found, observer);
         self.written_is_placed_once_or_refused(&mut found, observer);
         self.accepted_survives(&mut found, observer);
+        self.thrown_out_is_out(&mut found, observer);
         found.violations
     }
 
     /// What must hold once everybody has opened every conversation: marks are hints until then.
-    pub fn agreed(&self) -> Vec<Violation> {
+    pub fn agreed(&self, observer: &Observer) -> Vec<Violation> {
         let mut found = Found { names: self.names, violations: Vec::new() };
-        self.marks_reach_the_server(&mut found);
-        self.ticks_are_those_of_the_server(&mut found);
-        self.devices_of_an_account_agree(&mut found);
+        self.marks_reach_the_server(&mut found, observer);
+        self.ticks_are_those_of_the_server(&mut found, observer);
+        self.devices_of_an_account_agree(&mut found, observer);
         found.violations
     }
 
     /// 1.
-    fn accepted_reaches_every_device(&self, found: &mut Found<'_>) {
+    fn accepted_reaches_every_device(&self, found: &mut Found<'_>, observer: &Observer) {
         for device in &self.devices {
-            for (id, known) in &self.conversations {
+            for (id, known) in self.awake(observer) {
                 let held = device.conversations.get(id);
                 let entries = held.map(|(_, entries)| entries.len()).unwrap_or_default();
                 // A new device starts with the newest entries; the rest is history that it fetches on demand.
@@ -151,6 +160,11 @@ impl<'a> End<'a> {
                     *seq >= floor
                         && known.state.may_see(device.account, *seq)
                         && !held.is_some_and(|(_, entries)| entries.contains_key(seq))
+                        && !held.is_some_and(|(_, entries)| {
+                            // It holds it as it was before a log was lost, and does not show it again.
+                            observer.losses.torn.contains(id)
+                                && entries.values().any(|entry| Some(entry.message) == known.message(*seq))
+                        })
                 });
                 if let Some(seq) = missing {
                     let name = known.message(seq);
@@ -180,6 +194,8 @@ impl<'a> End<'a> {
                 let Some(message) = known.message(*seq) else { continue };
                 let Some(written) = observer.written.get(&message) else { continue };
                 let before = last.insert(written.device.clone(), (written, message));
+                let adrift = |message| observer.losses.adrift.contains(&message);
+                let before = before.filter(|(_, other)| !adrift(*other) && !adrift(message));
                 if let Some((_, other)) = before.filter(|(other, _)| is_behind(other, written)) {
                     let other = self.names.message(other);
                     found.add(3, *id, Some(message), |c, m| {
@@ -213,7 +229,9 @@ impl<'a> End<'a> {
             }
             for device in &self.devices {
                 let Some((_, entries)) = device.conversations.get(id) else { continue };
-                let wrong = entries.iter().find(|(seq, entry)| known.message(**seq) != Some(entry.message));
+                let wrong = entries.iter().find(|(seq, entry)| {
+                    known.message(**seq) != Some(entry.message) && !observer.losses.had(*id, **seq, entry.message)
+                });
                 if let Some((seq, entry)) = wrong {
                     found.add(4, *id, Some(entry.message), |c, m| {
                         format!("{} holds {m} as {c}/{seq}, and the timeline has another", device.name)
@@ -224,11 +242,14 @@ impl<'a> End<'a> {
     }
 
     /// 7.
-    fn only_members_hold_entries(&self, found: &mut Found<'_>) {
+    fn only_members_hold_entries(&self, found: &mut Found<'_>, observer: &Observer) {
         for device in &self.devices {
             for (id, (_, entries)) in &device.conversations {
                 let Some(known) = self.conversations.get(id) else { continue };
-                let strange = entries.values().find(|entry| !known.state.may_see(device.account, entry.seq));
+                let strange = entries.values().find(|entry| {
+                    !known.state.may_see(device.account, entry.seq)
+                        && !observer.losses.had(*id, entry.seq, entry.message)
+                });
                 if let Some(entry) = strange {
                     found.add(7, *id, Some(entry.message), |c, m| {
                         format!("{} holds {c}/{} ({m}), and was no member then", device.name, entry.seq)
@@ -256,7 +277,8 @@ impl<'a> End<'a> {
         for (message, written) in &observer.written {
             let placed = observer.placed.contains_key(&(written.conversation, *message));
             let refused = matches!(written.state, OutgoingState::Refused { .. });
-            if !placed && !refused {
+            let forgotten = observer.thrown_out.contains_key(&written.device) || observer.losses.gone.contains(message);
+            if !placed && !refused && !forgotten {
                 found.add(9, written.conversation, Some(*message), |c, m| {
                     format!("{} wrote {m}, and it is neither in {c} nor refused", written.device)
                 });
@@ -279,10 +301,23 @@ impl<'a> End<'a> {
             let is_there = observer.placed.get(&(written.conversation, *message)).is_some_and(|seq| {
                 self.conversations.get(&written.conversation).is_some_and(|known| known.message(*seq) == Some(*message))
             });
-            let refused = matches!(written.state, OutgoingState::Refused { .. });
-            if !is_there && !refused {
+            // Who was thrown out is not told any more.
+            let refused = matches!(written.state, OutgoingState::Refused { .. }) || observer.refused.contains(message);
+            let lost_with_log = observer.losses.gone.contains(message)
+                || (observer.losses.adrift.contains(message) && observer.thrown_out.contains_key(&written.device));
+            if !is_there && !refused && !lost_with_log {
                 found.add(11, written.conversation, Some(*message), |c, m| {
                     format!("{} was told that {m} is accepted, and it is not in {c}", written.device)
+                });
+            }
+        }
+        for (message, id) in &observer.changes {
+            let asleep = || self.conversations.get(id).is_none_or(|known| observer.losses.is_asleep(&known.state));
+            let waits = observer.losses.adrift.contains(message) && asleep();
+            let decided = observer.placed.contains_key(&(*id, *message)) || observer.refused.contains(message);
+            if !decided && !waits && !observer.losses.gone.contains(message) {
+                found.add(11, *id, Some(*message), |c, m| {
+                    format!("the change {m} of {c} was accepted, and it is neither there nor refused")
                 });
             }
         }
@@ -295,10 +330,32 @@ impl<'a> End<'a> {
         }
     }
 
-    /// 5, 8: what was stored and read is marked so.
-    fn marks_reach_the_server(&self, found: &mut Found<'_>) {
+    /// 11: a revocation is durable, and holds wherever the device was connected.
+    fn thrown_out_is_out(&self, found: &mut Found<'_>, observer: &Observer) {
         for device in &self.devices {
-            for (id, (row, _)) in &device.conversations {
+            if observer.thrown_out.get(&device.name) == Some(&Thrown::Out) {
+                let what = format!("{} was thrown out, and does not know", device.name);
+                found.violations.push(Violation { guarantee: 11, what, words: vec![device.name.to_string()] });
+            }
+        }
+    }
+
+    /// The conversations of which everything is promised: nobody makes good what a lost log left of the others until somebody
+    /// writes to them.
+    fn awake<'b>(&'b self, observer: &'b Observer) -> impl Iterator<Item = (&'b ConversationId, &'b Known)> {
+        self.conversations.iter().filter(|(_, known)| !observer.losses.is_asleep(&known.state))
+    }
+
+    /// Of which conversation marks mean what they say: not where they name entries that went with a log.
+    fn has_marks(&self, id: &ConversationId, observer: &Observer) -> bool {
+        let is_awake = |known: &Known| !observer.losses.is_asleep(&known.state);
+        self.conversations.get(id).is_some_and(is_awake) && !observer.losses.torn.contains(id)
+    }
+
+    /// 5, 8: what was stored and read is marked so.
+    fn marks_reach_the_server(&self, found: &mut Found<'_>, observer: &Observer) {
+        for device in &self.devices {
+            for (id, (row, _)) in device.conversations.iter().filter(|(id, _)| self.has_marks(id, observer)) {
                 let Some(known) = self.conversations.get(id) else { continue };
                 if known.state.role(device.account).is_none() {
                     continue;
@@ -317,9 +374,9 @@ impl<'a> End<'a> {
     }
 
     /// 5.
-    fn ticks_are_those_of_the_server(&self, found: &mut Found<'_>) {
+    fn ticks_are_those_of_the_server(&self, found: &mut Found<'_>, observer: &Observer) {
         for device in &self.devices {
-            for (id, (row, _)) in &device.conversations {
+            for (id, (row, _)) in device.conversations.iter().filter(|(id, _)| self.has_marks(id, observer)) {
                 let Some(known) = self.conversations.get(id) else { continue };
                 if known.state.role(device.account).is_none() {
                     continue;
@@ -340,11 +397,12 @@ impl<'a> End<'a> {
     }
 
     /// 10.
-    fn devices_of_an_account_agree(&self, found: &mut Found<'_>) {
+    fn devices_of_an_account_agree(&self, found: &mut Found<'_>, observer: &Observer) {
         for (n, device) in self.devices.iter().enumerate() {
             let Some(other) = self.devices[..n].iter().find(|other| other.account == device.account) else { continue };
             let ids: BTreeSet<_> = device.conversations.keys().chain(other.conversations.keys()).copied().collect();
-            for id in ids.into_iter().filter(|id| self.conversations.contains_key(id)) {
+            let awake: BTreeSet<_> = self.awake(observer).map(|(id, _)| *id).collect();
+            for id in ids.into_iter().filter(|id| awake.contains(id)) {
                 // Marks of who is no member any more mean nothing to anybody.
                 let is_member = self.conversations[&id].state.role(device.account).is_some();
                 let part = |held: &Held| {
@@ -353,9 +411,10 @@ impl<'a> End<'a> {
                         return Some(Place { cursor: row.cursor, marks: None, role: row.role, what: None });
                     }
                     let others_read = held.shares_reading.then_some(row.others_read);
+                    let marks = self.has_marks(&id, observer).then_some((row.read, row.others_received, others_read));
                     Some(Place {
                         cursor: row.cursor,
-                        marks: Some((row.read, row.others_received, others_read)),
+                        marks,
                         role: row.role,
                         what: Some((row.title.clone(), row.kind, row.muted_until_us, row.pinned, row.archived)),
                     })

@@ -1,5 +1,5 @@
 //! What must hold, and who looks: at every row that is written ([`rows`]), at every step of a device ([`device`]), and at
-//! everything once faults have ended ([`end`]).
+//! everything once faults have ended ([`end`]). What may move when a log is lost, and only then, is in [`lost`].
 //!
 //! The numbers are those of the guarantees in `docs/simulation.md`:
 //!
@@ -15,14 +15,16 @@
 //! 10. After faults end, all devices of an account agree.
 //! 11. `Accepted` survives every crash and loss of power.
 //!
-//! 0 stands for what must never happen whatever is promised: a panic, a dispatcher that gives up.
+//! 0 stands for what must never happen whatever is promised: a panic, a dispatcher that gives up, a live connection that is
+//! told that a later one took its place.
 
 pub mod device;
 pub mod end;
+pub mod lost;
 mod observer;
 pub mod rows;
 
-pub use observer::{Observer, Placed, Written};
+pub use observer::{Observer, Placed, Thrown, Written};
 
 use hudhud_proto::{ConversationId, MessageId};
 use std::time::Duration;

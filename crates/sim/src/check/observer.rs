@@ -1,6 +1,7 @@
 //! What was seen so far: the truth that everything later is held against. A crash forgets nothing here.
 
 use super::Violation;
+use super::lost::Losses;
 use bytes::Bytes;
 use hudhud_client::OutgoingState;
 use hudhud_proto::v1::{Entry, MemberRow};
@@ -82,6 +83,23 @@ pub struct Observer {
     pub stored: BTreeMap<(ConversationId, AccountId), Seq>,
     /// How far a person has read, as it said on some device.
     pub read: BTreeMap<(ConversationId, AccountId), Seq>,
+    /// Messages and changes that were refused when it was their turn.
+    pub refused: BTreeSet<MessageId>,
+    /// Changes of groups that a device was told to be accepted.
+    pub changes: BTreeMap<MessageId, ConversationId>,
+    /// Devices that others of their account throw out.
+    pub thrown_out: BTreeMap<Arc<str>, Thrown>,
+    /// What went with logs of the bus.
+    pub losses: Losses,
+}
+
+/// How far a device is thrown out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Thrown {
+    /// Somebody asked for it: it may be out or not.
+    Asked,
+    /// The server said that it is out.
+    Out,
 }
 
 impl Observer {

@@ -3,9 +3,9 @@
 use super::observer::{Observer, Placed};
 use crate::world::World;
 use hudhud_ports::{Table, Write};
-use hudhud_proto::v1::{Entry, MemberRow, SeqRow};
+use hudhud_proto::v1::{Entry, MemberRow, SeqRow, SequencedRow};
 use hudhud_proto::{AccountId, ConversationId, Message, Seq};
-use hudhud_roles::tables::{self, Watermark};
+use hudhud_roles::tables::{self, AcceptedPart, Watermark};
 
 /// A row is about to be written.
 pub fn written(world: &World, write: &Write) {
@@ -22,6 +22,13 @@ pub fn written(world: &World, write: &Write) {
             SeqRow::decode_from_slice(value),
         ) {
             watermark(world, id, account, which, Seq(row.seq));
+        }
+    } else if is(tables::ACCEPTED) {
+        if let (Some((message, AcceptedPart::Sequenced)), Ok(row)) =
+            (tables::accepted_sort(&write.key.sort), SequencedRow::decode_from_slice(value))
+            && row.refused.as_option().is_some()
+        {
+            world.observer().refused.insert(message);
         }
     } else if is(tables::CONVERSATION)
         && let (Ok(id), Some(Some(account)), Ok(row)) = (

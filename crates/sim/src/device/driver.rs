@@ -236,8 +236,15 @@ impl Driver {
             Event::LoggedOut { reason } => {
                 world.note(format_args!("{name} was logged out: {reason}"));
                 device.show(|shown| shown.account = None);
-                let what = format!("{name} was logged out although nobody wanted it: {reason}");
-                world.observer().violate(11, what, Vec::new());
+                if !world.observer().thrown_out.contains_key(name) {
+                    let what = format!("{name} was logged out although nobody wanted it: {reason}");
+                    world.observer().violate(11, what, vec![name.to_string()]);
+                }
+            }
+            // It has one connection at a time: whichever it has is the latest.
+            Event::Replaced => {
+                let what = format!("{name} was told that another connection took its place, and has no other");
+                world.observer().violate(0, what, vec![name.to_string()]);
             }
             Event::Answer { tag, result } => {
                 if let Ok(server_frame::Event::ChangeAccepted(accepted)) = &result {

@@ -3,6 +3,7 @@
 use super::consumer::{self, ServerMembership};
 use super::{Fate, Machine, error};
 use crate::mutants::Mutant;
+use crate::network::Way;
 use crate::server::Process;
 use crate::watched::Watched;
 use crate::world::World;
@@ -14,6 +15,7 @@ use hudhud_proto::{MessageId, Position, Shard};
 use hudhud_roles::conversation::record::{Decoded, decode};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -29,6 +31,8 @@ pub struct BusDisk {
     synced: Watched<u64>,
     /// Raised to make every member lose its shards, as when a cluster shares them anew.
     shares: Watched<u64>,
+    /// Raised when some server does not reach it any more.
+    parted: Watched<u64>,
 }
 
 #[derive(Default)]
@@ -57,6 +61,7 @@ impl BusDisk {
             sync: Mutex::new(SyncState { group: 1, ..SyncState::default() }),
             synced: Watched::new(0),
             shares: Watched::new(0),
+            parted: Watched::new(0),
         })
     }
 
@@ -85,6 +90,51 @@ impl BusDisk {
         world.observer().durable.extend(sync.staged.drain(..).flatten());
         *sync = SyncState { group: sync.group + 1, ..SyncState::default() };
         world.note(format_args!("the bus kept {kept} of {unsynced} unsynced records and forgot {uncommitted} commits"));
+    }
+
+    /// The log is gone, records, commits and all: another epoch begins. Who appends or consumes is not there any more.
+    pub fn lose(&self) {
+        self.machine.lose_power();
+        self.log.lose();
+        let mut sync = self.sync.lock();
+        *sync = SyncState { group: sync.group + 1, ..SyncState::default() };
+        self.machine.world.note(format_args!("the log of the bus is lost"));
+    }
+
+    /// The next sync fails.
+    pub fn fail_sync(&self) {
+        self.machine.sync_fails.store(true, Ordering::Relaxed);
+    }
+
+    /// This server does not reach it until then, or is not answered. A cluster gives its shards to others after a while.
+    pub fn part(&self, server: &Arc<str>, until: Duration, way: Way) {
+        self.machine.part(server, until, way);
+        self.parted.change(|times| *times += 1);
+    }
+
+    /// Waits until a server did not reach it for so long.
+    pub(super) async fn was_unreachable(&self, server: &str, long: Duration) {
+        let world = &self.machine.world;
+        loop {
+            self.parted.until(|_| self.is_parted(server)).await;
+            world.sleep(long).await;
+            if self.is_parted(server) {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn is_parted(&self, server: &str) -> bool {
+        self.machine.lost_way(server).is_some()
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.machine.is_broken()
+    }
+
+    /// Ends every fault.
+    pub fn heal(&self) {
+        self.machine.heal();
     }
 
     /// Answers nobody until then.
@@ -116,9 +166,12 @@ impl BusDisk {
         self.machine.world.note(format_args!("{by} staged {count} records in shard {}: {positions:?}", shard.0));
         let group = self.schedule_sync(power);
         if self.machine.world.plan().mutant != Some(Mutant::BusAnswersEarly) {
-            self.synced.until(|synced| *synced >= group).await;
+            self.synced.until(|synced| *synced >= group || self.machine.is_broken()).await;
             if self.machine.power() != power {
                 return std::future::pending().await;
+            }
+            if self.machine.is_broken() {
+                return Err(error(ErrorKind::Fatal, "append"));
             }
         }
         Ok(positions)
@@ -134,7 +187,13 @@ impl BusDisk {
             let disk = self.clone();
             self.machine.world.spawn(async move {
                 disk.machine.world.sleep(wait).await;
-                if disk.machine.power() == power {
+                if disk.machine.power() != power {
+                    return;
+                }
+                if disk.machine.fails_to_sync() {
+                    disk.machine.world.note(format_args!("a sync of the bus failed"));
+                    disk.synced.change(|_| {});
+                } else {
                     let staged = {
                         let mut sync = disk.sync.lock();
                         let staged = std::mem::take(&mut sync.staged);
@@ -185,6 +244,9 @@ impl ServerBus {
     fn failed(&self, kind: ErrorKind, shard: Shard) -> hudhud_ports::Error {
         let name = self.process.name();
         self.disk.machine.world.note(format_args!("{name} failed to append to shard {}: {kind:?}", shard.0));
+        if kind == ErrorKind::Fatal {
+            self.process.alarm();
+        }
         error(kind, "append")
     }
 }
@@ -198,10 +260,24 @@ impl Bus for ServerBus {
     async fn append(&self, shard: Shard, records: Vec<Bytes>) -> Result<Vec<Position>> {
         let machine = &self.disk.machine;
         let weather = &machine.world.plan().weather;
-        match machine.fate(weather.bus_refuses, weather.bus_times_out, true) {
+        match machine.fate(self.process.name(), weather.bus_refuses, weather.bus_times_out, true) {
             Fate::Done => {
                 let answer = self.start(shard, records, Duration::ZERO).await;
-                answer.map_err(|_| self.failed(ErrorKind::Timeout, shard))?
+                let answer = answer.map_err(|_| self.failed(ErrorKind::Timeout, shard))?;
+                match answer {
+                    Err(error) if error.kind() == ErrorKind::Fatal => Err(self.failed(ErrorKind::Fatal, shard)),
+                    answer => answer,
+                }
+            }
+            Fate::Unreached => {
+                machine.wait_in_vain().await;
+                Err(self.failed(ErrorKind::Timeout, shard))
+            }
+            Fate::Unheard => {
+                // Nobody hears the answer.
+                drop(self.start(shard, records, Duration::ZERO));
+                machine.wait_in_vain().await;
+                Err(self.failed(ErrorKind::Timeout, shard))
             }
             Fate::Refused(kind) => {
                 machine.reach().await;

@@ -3,7 +3,6 @@
 use super::bus::BusDisk;
 use super::error;
 use crate::mutants::Mutant;
-use crate::plan::Arrangement;
 use crate::server::{Process, Pulse};
 use crate::world::World;
 use async_trait::async_trait;
@@ -15,6 +14,8 @@ use tokio::sync::mpsc;
 
 /// How long a cluster waits for a member that is not heard of, until others get its shards.
 const SESSION: Duration = Duration::from_secs(3);
+/// How often it is looked whether a server is reached again.
+const REACHED_POLL: Duration = Duration::from_millis(100);
 
 /// Who consumes what.
 #[derive(Clone)]
@@ -63,7 +64,7 @@ impl Place {
             let over = self.hold(&mut member, &assign).await;
             let crashed = self.process.pulse() == Pulse::Dead;
             match over {
-                Over::Gone if crashed && world.plan().arrangement == Arrangement::TwoServers => {
+                Over::Gone if crashed && !world.plan().arrangement.is_embedded() => {
                     world.sleep(SESSION).await;
                     return;
                 }
@@ -73,6 +74,7 @@ impl Place {
                     drop(member);
                     let wait = world.draw(|chance| chance.millis(1..1_000));
                     world.sleep(wait).await;
+                    self.is_reached().await;
                     if !self.process.runs().await {
                         return;
                     }
@@ -87,7 +89,7 @@ impl Place {
         assign: &mpsc::UnboundedSender<Box<dyn ShardConsumer>>,
     ) -> Over {
         let shares = self.bus.shares().get();
-        let mut evicted = std::pin::pin!(evicted(self.bus.world(), &self.process));
+        let mut evicted = std::pin::pin!(evicted(&self.bus, &self.process));
         loop {
             tokio::select! {
                 biased;
@@ -98,7 +100,7 @@ impl Place {
                     let consumer = consumer.expect("memory does not fail");
                     let shard = consumer.shard().0;
                     self.bus.world().note(format_args!("{} has shard {shard}", self.process.name()));
-                    if assign.send(Box::new(ServerConsumer { place: self.clone(), consumer })).is_err() {
+                    if assign.send(Box::new(ServerConsumer { place: self.clone(), consumer, held: Vec::new() })).is_err() {
                         return Over::Gone;
                     }
                 }
@@ -107,11 +109,20 @@ impl Place {
     }
 }
 
-/// Waits until a process stood still for longer than its session. An engine of its own stands still with it.
-async fn evicted(world: &World, process: &Process) {
-    if world.plan().arrangement == Arrangement::AllInOne {
+/// Waits until a process was not heard of for longer than its session. An engine of its own stands still with it.
+async fn evicted(bus: &BusDisk, process: &Process) {
+    let world = bus.world();
+    if world.plan().arrangement.is_embedded() {
         return std::future::pending().await;
     }
+    tokio::select! {
+        biased;
+        () = stood_still(world, process) => {}
+        () = bus.was_unreachable(process.name(), SESSION) => {}
+    }
+}
+
+async fn stood_still(world: &World, process: &Process) {
     loop {
         process.stands_still().await;
         tokio::select! {
@@ -125,16 +136,31 @@ async fn evicted(world: &World, process: &Process) {
 struct ServerConsumer {
     place: Place,
     consumer: Box<dyn ShardConsumer>,
+    /// Read, and not on its way yet.
+    held: Vec<Record>,
 }
 
 impl ServerConsumer {
     fn fails(&self, op: &'static str) -> Result<()> {
         let world = self.place.bus.world();
+        if self.place.bus.is_broken() {
+            self.place.process.alarm();
+            return Err(error(ErrorKind::Fatal, op));
+        }
         if world.strikes(world.plan().weather.consumer_fails) {
             world.note(format_args!("{} failed to {op} shard {}", self.place.process.name(), self.shard().0));
             return Err(error(ErrorKind::Unavailable, op));
         }
         Ok(())
+    }
+}
+
+impl Place {
+    /// Waits until the bus reaches this server. By then its shard may be another one's.
+    async fn is_reached(&self) {
+        while self.bus.is_parted(self.process.name()) {
+            self.bus.world().sleep(REACHED_POLL).await;
+        }
     }
 }
 
@@ -151,16 +177,27 @@ impl ShardConsumer for ServerConsumer {
         if !wait.is_zero() {
             world.sleep(wait).await;
         }
-        // Nothing is waited for behind this: who cancels the call would lose what it read.
-        let records = self.consumer.next(max).await?;
+        // Kept until it is handed out: who cancels the call would lose what it read.
+        if self.held.is_empty() {
+            self.held = match self.consumer.next(max).await? {
+                Some(records) => records,
+                None => {
+                    self.place.is_reached().await;
+                    let (name, shard) = (self.place.process.name(), self.shard().0);
+                    world.note(format_args!("{name} learnt that shard {shard} is not its own any more"));
+                    return Ok(None);
+                }
+            };
+        }
+        self.place.is_reached().await;
+        let records = Some(std::mem::take(&mut self.held));
         let (name, shard) = (self.place.process.name(), self.shard().0);
         match records.as_deref() {
             Some([first, .., last]) => {
                 world.note(format_args!("{name} read shard {shard}: {:?} to {:?}", first.position, last.position));
             }
             Some([one]) => world.note(format_args!("{name} read shard {shard}: {:?}", one.position)),
-            Some([]) => {}
-            None => world.note(format_args!("{name} learnt that shard {shard} is not its own any more")),
+            _ => {}
         }
         if let (Some(Mutant::CommitsBeforeApplying), Some(records)) = (world.plan().mutant, &records)
             && let Some(last) = records.last()

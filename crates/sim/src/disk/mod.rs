@@ -11,10 +11,13 @@ pub use cache::{CacheBox, ServerCache};
 pub use store::{ServerStore, StoreDisk};
 
 use crate::chance::PerMillion;
+use crate::network::Way;
 use crate::world::World;
 use hudhud_ports::{Error, ErrorKind};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 const ENGINE: &str = "simulated";
@@ -26,6 +29,12 @@ struct Machine {
     power_losses: AtomicU64,
     stalled_until: Mutex<Duration>,
     full_until: Mutex<Duration>,
+    /// Servers that do not reach it, or do not hear of it, and until when.
+    parted: Mutex<BTreeMap<Arc<str>, (Duration, Way)>>,
+    /// The next sync fails.
+    sync_fails: AtomicBool,
+    /// A sync failed: nobody knows what is on the disk, and nothing is promised until the process starts anew.
+    broken: AtomicBool,
 }
 
 /// What becomes of a call.
@@ -37,6 +46,10 @@ enum Fate {
     Refused(ErrorKind),
     /// It is not answered. A write may be done nevertheless.
     Unanswered,
+    /// It does not arrive.
+    Unreached,
+    /// It is done, and the answer does not arrive.
+    Unheard,
 }
 
 impl Machine {
@@ -46,6 +59,9 @@ impl Machine {
             power_losses: AtomicU64::new(0),
             stalled_until: Mutex::default(),
             full_until: Mutex::default(),
+            parted: Mutex::default(),
+            sync_fails: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
         }
     }
 
@@ -58,10 +74,47 @@ impl Machine {
         self.power_losses.fetch_add(1, Ordering::Relaxed);
         *self.stalled_until.lock() = Duration::ZERO;
         *self.full_until.lock() = Duration::ZERO;
+        self.sync_fails.store(false, Ordering::Relaxed);
+        self.broken.store(false, Ordering::Relaxed);
     }
 
-    fn fate(&self, refuses: PerMillion, times_out: PerMillion, writes: bool) -> Fate {
+    fn part(&self, server: &Arc<str>, until: Duration, way: Way) {
+        self.parted.lock().insert(server.clone(), (until, way));
+    }
+
+    fn lost_way(&self, server: &str) -> Option<Way> {
+        self.parted.lock().get(server).filter(|(until, _)| self.world.now() < *until).map(|(_, way)| *way)
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Whether this sync fails; if so, nothing that follows is done.
+    fn fails_to_sync(&self) -> bool {
+        if self.sync_fails.swap(false, Ordering::Relaxed) {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        self.is_broken()
+    }
+
+    fn heal(&self) {
+        *self.stalled_until.lock() = Duration::ZERO;
+        *self.full_until.lock() = Duration::ZERO;
+        self.parted.lock().clear();
+        self.sync_fails.store(false, Ordering::Relaxed);
+    }
+
+    fn fate(&self, by: &str, refuses: PerMillion, times_out: PerMillion, writes: bool) -> Fate {
         let world = &self.world;
+        if self.is_broken() {
+            return Fate::Refused(ErrorKind::Fatal);
+        }
+        match self.lost_way(by) {
+            Some(Way::Questions) => return Fate::Unreached,
+            Some(Way::Answers) => return Fate::Unheard,
+            None => {}
+        }
         if writes && world.now() < *self.full_until.lock() {
             return Fate::Refused(ErrorKind::Full);
         }

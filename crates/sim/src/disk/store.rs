@@ -2,6 +2,7 @@
 
 use super::{Fate, Machine, error};
 use crate::mutants::Mutant;
+use crate::network::Way;
 use crate::server::Process;
 use crate::world::World;
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use hudhud_proto::{DeviceId, Message as _, v1};
 use hudhud_roles::tables;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -20,6 +22,8 @@ pub struct StoreDisk {
     machine: Machine,
     name: &'static str,
     rows: memory::Store,
+    /// It lost something at some time.
+    has_lost: AtomicBool,
 }
 
 /// A server's way to it.
@@ -42,7 +46,8 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 impl StoreDisk {
     /// An empty one. `clock` is the engine's own.
     pub fn new(world: &World, name: &'static str, clock: Arc<dyn hudhud_ports::Clock>) -> Arc<Self> {
-        Arc::new(Self { machine: Machine::new(world), name, rows: memory::Store::new(clock) })
+        let (machine, rows) = (Machine::new(world), memory::Store::new(clock));
+        Arc::new(Self { machine, name, rows, has_lost: AtomicBool::new(false) })
     }
 
     /// What is stored, without any fault: for who checks.
@@ -57,7 +62,40 @@ impl StoreDisk {
         let kept = world.draw(|chance| chance.index(unsynced + 1));
         self.machine.lose_power();
         self.rows.crash(kept);
+        self.has_lost.fetch_or(kept < unsynced, Ordering::Relaxed);
         world.note(format_args!("{} kept {kept} of {unsynced} unsynced batches", self.name));
+    }
+
+    /// Whether it lost something at some time.
+    pub fn has_lost(&self) -> bool {
+        self.has_lost.load(Ordering::Relaxed)
+    }
+
+    /// Whoever wrote is gone, and what was under way from there with it. What it holds is on the disk by the time somebody
+    /// has decided to go on.
+    pub fn restart(&self) {
+        self.machine.lose_power();
+        now(self.rows.flush()).expect("memory does not fail");
+    }
+
+    /// The next sync fails.
+    pub fn fail_sync(&self) {
+        self.machine.sync_fails.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a sync failed.
+    pub fn is_broken(&self) -> bool {
+        self.machine.is_broken()
+    }
+
+    /// This server does not reach it until then, or is not answered.
+    pub fn part(&self, server: &Arc<str>, until: Duration, way: Way) {
+        self.machine.part(server, until, way);
+    }
+
+    /// Ends every fault.
+    pub fn heal(&self) {
+        self.machine.heal();
     }
 
     /// Answers nobody until then.
@@ -125,7 +163,7 @@ impl ServerStore {
 
     fn fate(&self, writes: bool) -> Fate {
         let weather = &self.disk.machine.world.plan().weather;
-        self.disk.machine.fate(weather.store_refuses, weather.store_times_out, writes)
+        self.disk.machine.fate(self.process.name(), weather.store_refuses, weather.store_times_out, writes)
     }
 
     async fn read<T>(&self, op: &'static str, read: impl FnOnce(&memory::Store) -> Result<T>) -> Result<T> {
@@ -135,11 +173,13 @@ impl ServerStore {
         match fate {
             Fate::Done => read(&self.disk.rows),
             Fate::Refused(kind) => Err(self.failed(op, kind)),
-            Fate::Unanswered => {
-                machine.wait_in_vain().await;
-                Err(self.failed(op, ErrorKind::Timeout))
-            }
+            Fate::Unanswered | Fate::Unreached | Fate::Unheard => self.unheard(op).await,
         }
+    }
+
+    async fn unheard<T>(&self, op: &'static str) -> Result<T> {
+        self.disk.machine.wait_in_vain().await;
+        Err(self.failed(op, ErrorKind::Timeout))
     }
 
     /// Does it beside the caller: once it is under way, the caller's death does not end it. A loss of power does.
@@ -209,7 +249,18 @@ impl ServerStore {
     fn failed(&self, op: &'static str, kind: ErrorKind) -> hudhud_ports::Error {
         let (name, disk) = (self.process.name(), self.disk.name);
         self.disk.machine.world.note(format_args!("{name} failed to {op} in {disk}: {kind:?}"));
+        if kind == ErrorKind::Fatal {
+            self.process.alarm();
+        }
         error(kind, op)
+    }
+
+    /// What was answered, and the process knows if that is the end of it.
+    fn heard<T>(&self, op: &'static str, answer: Result<T>) -> Result<T> {
+        match answer {
+            Err(error) if error.kind() == ErrorKind::Fatal => Err(self.failed(op, ErrorKind::Fatal)),
+            answer => answer,
+        }
     }
 }
 
@@ -237,6 +288,13 @@ impl Store for ServerStore {
                 self.write_unanswered(writes).await;
                 Err(self.failed("write", ErrorKind::Timeout))
             }
+            Fate::Unreached => self.unheard("write").await,
+            Fate::Unheard => {
+                let name = self.process.name().clone();
+                // Nobody hears whether it was done.
+                let _ = self.change("write", move |disk| disk.apply(&name, writes)).await;
+                self.unheard("write").await
+            }
         }
     }
 
@@ -246,12 +304,18 @@ impl Store for ServerStore {
             self.disk.machine.reach().await;
             return Err(self.failed("claim", kind));
         }
-        let claimed = self.change("claim", move |disk| now(disk.rows.claim(write))).await;
-        if fate == Fate::Unanswered {
-            self.disk.machine.wait_in_vain().await;
-            return Err(self.failed("claim", ErrorKind::Timeout));
+        if fate == Fate::Unreached {
+            return self.unheard("claim").await;
         }
-        claimed
+        let claim = move |disk: &StoreDisk| match disk.machine.fails_to_sync() {
+            true => Err(error(ErrorKind::Fatal, "claim")),
+            false => now(disk.rows.claim(write)),
+        };
+        let claimed = self.change("claim", claim).await;
+        match fate {
+            Fate::Done => self.heard("claim", claimed),
+            _ => self.unheard("claim").await,
+        }
     }
 
     async fn flush(&self) -> Result<()> {
@@ -260,11 +324,18 @@ impl Store for ServerStore {
         if let Fate::Refused(kind) = fate {
             return Err(self.failed("flush", kind));
         }
-        let flushed = self.change("flush", move |disk| if lies { Ok(()) } else { now(disk.rows.flush()) }).await;
-        if fate == Fate::Unanswered {
-            self.disk.machine.wait_in_vain().await;
-            return Err(self.failed("flush", ErrorKind::Timeout));
+        if fate == Fate::Unreached {
+            return self.unheard("flush").await;
         }
-        flushed
+        let flush = move |disk: &StoreDisk| match disk.machine.fails_to_sync() {
+            true => Err(error(ErrorKind::Fatal, "flush")),
+            false if lies => Ok(()),
+            false => now(disk.rows.flush()),
+        };
+        let flushed = self.change("flush", flush).await;
+        match fate {
+            Fate::Done => self.heard("flush", flushed),
+            _ => self.unheard("flush").await,
+        }
     }
 }

@@ -12,12 +12,23 @@ use std::time::Duration;
 /// Which gateway runs in which process, and where it takes what is pushed.
 type Registered = BTreeMap<GatewayRef, (Process, Arc<dyn GatewayInbox>)>;
 
+/// What is lost on a way that carries one direction only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// What is asked does not arrive.
+    Questions,
+    /// It arrives, and is done; the answer does not.
+    Answers,
+}
+
 /// All gateways of all servers.
 pub struct GatewayMap {
     world: World,
     gateways: Mutex<Registered>,
     /// Until then servers do not reach each other.
     parted_until: Mutex<Duration>,
+    /// Pairs of servers of which the first hears nothing of the second, or is not heard, and until when.
+    half_parted: Mutex<BTreeMap<(Arc<str>, Arc<str>), (Duration, Way)>>,
 }
 
 /// A server's way to them.
@@ -29,7 +40,12 @@ pub struct ServerGateways {
 impl GatewayMap {
     /// None yet.
     pub fn new(world: &World) -> Arc<Self> {
-        Arc::new(Self { world: world.clone(), gateways: Mutex::default(), parted_until: Mutex::default() })
+        Arc::new(Self {
+            world: world.clone(),
+            gateways: Mutex::default(),
+            parted_until: Mutex::default(),
+            half_parted: Mutex::default(),
+        })
     }
 
     /// A gateway can be reached from now on.
@@ -45,6 +61,22 @@ impl GatewayMap {
     /// Servers do not reach each other until then.
     pub fn part(&self, until: Duration) {
         *self.parted_until.lock() = until;
+    }
+
+    /// What one server pushes to another is lost until then, or the answer is.
+    pub fn part_half(&self, from: &Arc<str>, to: &Arc<str>, until: Duration, way: Way) {
+        self.half_parted.lock().insert((from.clone(), to.clone()), (until, way));
+    }
+
+    /// Servers reach each other again.
+    pub fn heal(&self) {
+        *self.parted_until.lock() = Duration::ZERO;
+        self.half_parted.lock().clear();
+    }
+
+    fn lost_way(&self, from: &Arc<str>, to: &Arc<str>) -> Option<Way> {
+        let half_parted = self.half_parted.lock();
+        half_parted.get(&(from.clone(), to.clone())).filter(|(until, _)| self.world.now() < *until).map(|(_, way)| *way)
     }
 
     async fn deliver(&self, gateway: &GatewayRef, batch: Vec<Delivery>) -> Vec<Target> {
@@ -86,6 +118,13 @@ impl Gateways for ServerGateways {
         if remote && world.now() < *map.parted_until.lock() {
             world.sleep(world.draw(|chance| chance.millis(0..4_000))).await;
             return Err(self.failed(gateway, ErrorKind::Unavailable));
+        }
+        if let Some(way) = map.lost_way(from, to).filter(|_| remote) {
+            if way == Way::Answers {
+                map.deliver(gateway, batch).await;
+            }
+            world.sleep(world.draw(|chance| chance.millis(100..4_000))).await;
+            return Err(self.failed(gateway, ErrorKind::Timeout));
         }
         if remote {
             world.sleep(world.draw(|chance| chance.millis(0..4))).await;

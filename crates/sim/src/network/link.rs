@@ -36,8 +36,6 @@ struct Signals {
 struct State {
     up: Lane,
     down: Lane,
-    /// Nothing gets through any more, and nobody is told.
-    hole: bool,
 }
 
 #[derive(Default)]
@@ -47,6 +45,8 @@ struct Lane {
     last_at: Duration,
     /// Its reader knows that the connection is gone; what was under way is lost.
     reset: bool,
+    /// Nothing gets through any more, and nobody is told.
+    hole: bool,
 }
 
 enum Item {
@@ -84,7 +84,7 @@ impl State {
 impl Link {
     /// A connection that was just made: both ends.
     pub fn new(world: &World, device: Arc<str>, server: Arc<str>) -> (DeviceEnd, ServerEnd, Arc<Self>) {
-        let state = State { up: Lane::default(), down: Lane::default(), hole: false };
+        let state = State { up: Lane::default(), down: Lane::default() };
         let link = Arc::new(Self {
             world: world.clone(),
             device,
@@ -118,10 +118,16 @@ impl Link {
 
     /// From now on nothing gets through, and nobody is told.
     pub fn become_hole(&self) {
+        self.swallow(End::Device);
+        self.swallow(End::Server);
+    }
+
+    /// From now on nothing that this end writes gets through, and nobody is told. The other way all is well.
+    pub fn swallow(&self, from: End) {
         let mut state = self.state.lock();
-        state.hole = true;
-        state.up.queue.clear();
-        state.down.queue.clear();
+        let lane = state.from(from);
+        lane.hole = true;
+        lane.queue.clear();
     }
 
     /// Whether both ends know that it is over.
@@ -151,12 +157,11 @@ impl Link {
         if state.to(from).reset {
             return false;
         }
-        let hole = state.hole;
         let lane = state.from(from);
         if let Item::Frame(frame) = &item {
             lane.bytes += frame.len();
         }
-        if !hole && !lane.reset {
+        if !lane.hole && !lane.reset {
             lane.last_at = lane.last_at.max(self.world.now() + latency);
             lane.queue.push_back((lane.last_at, item));
             drop(state);

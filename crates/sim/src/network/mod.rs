@@ -3,7 +3,7 @@
 mod gateways;
 mod link;
 
-pub use gateways::{GatewayMap, ServerGateways};
+pub use gateways::{GatewayMap, ServerGateways, Way};
 pub use link::{DeviceEnd, End, Link, ServerEnd};
 
 use crate::server::{Process, Pulse, Server};
@@ -45,7 +45,8 @@ impl Network {
             world.sleep(world.draw(|chance| chance.millis(10..5_000))).await;
             return failed("there is no network");
         }
-        let there: Vec<_> = servers.iter().filter_map(|server| server.running()).collect();
+        let serving = |server: &Arc<Server>| server.running().filter(|run| run.front().is_some());
+        let there: Vec<_> = servers.iter().filter_map(serving).collect();
         let Some(run) = world.draw(|chance| chance.pick(&there).cloned()) else {
             return failed("no server is there");
         };
@@ -93,6 +94,14 @@ impl Network {
             if self.world.draw(|chance| chance.hits(500_000)) {
                 link.reset(End::Device);
             }
+        }
+    }
+
+    /// Every connection of a server is cut: both ends notice at once.
+    pub fn cut_all(&self, server: &str) {
+        for link in self.links().into_iter().filter(|link| link.server() == server) {
+            link.reset(End::Device);
+            link.reset(End::Server);
         }
     }
 

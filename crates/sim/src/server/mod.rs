@@ -1,4 +1,4 @@
-//! A server: a machine with a clock, and on it, one after the other, runs of a process with all roles.
+//! A server: a machine with a clock, and on it, one after the other, runs of a process with some roles or all.
 
 mod clock;
 mod tasks;
@@ -9,7 +9,6 @@ pub use tasks::{Process, Pulse};
 use crate::chance::NodeRng;
 use crate::disk::{ServerBus, ServerCache, ServerStore};
 use crate::network::{ServerEnd, ServerGateways};
-use crate::plan::Arrangement;
 use crate::site::Site;
 use crate::world::World;
 use hudhud_ports::{Runtime, Spawn as _};
@@ -26,11 +25,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Which roles a process has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Roles {
+    /// All of them.
+    All,
+    /// Gateway and api, which are one process: the gateway calls the api itself.
+    Front,
+    /// The dispatcher.
+    Dispatcher,
+}
+
 /// A machine that runs a server process, or does not at the moment.
 pub struct Server {
     world: World,
     site: Arc<Site>,
     name: Arc<str>,
+    roles: Roles,
     clock: Arc<MachineClock>,
     state: Mutex<State>,
 }
@@ -45,19 +56,25 @@ struct State {
 pub struct Run {
     process: Process,
     runtime: Runtime,
+    front: Option<Front>,
+    dispatcher: Option<Arc<Dispatcher>>,
+}
+
+/// What devices reach.
+#[derive(Clone)]
+pub struct Front {
     api: Arc<Api>,
     gateway: Arc<Gateway>,
-    dispatcher: Arc<Dispatcher>,
 }
 
 impl Server {
     /// A machine without a process. Its clock is wrong as far as the plan has it.
-    pub fn new(site: &Arc<Site>, name: &str) -> Arc<Self> {
+    pub fn new(site: &Arc<Site>, name: &str, roles: Roles) -> Arc<Self> {
         let world = site.world().clone();
         let (drift_ppm, offset_us) =
             world.draw(|chance| (chance.within(0..200) as i64 - 100, chance.within(0..400_000) as i64 - 200_000));
         let clock = Arc::new(MachineClock::new(&world, drift_ppm, offset_us));
-        Arc::new(Self { site: site.clone(), name: name.into(), clock, state: Mutex::default(), world })
+        Arc::new(Self { site: site.clone(), name: name.into(), roles, clock, state: Mutex::default(), world })
     }
 
     /// Its name.
@@ -75,14 +92,28 @@ impl Server {
         self.state.lock().run.clone()
     }
 
-    /// Starts a process if none runs.
-    pub fn start(&self) {
+    /// Starts a process if none runs. It is ended, and started again, when one of its engines gives up.
+    pub fn start(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        if state.run.is_none() {
-            state.starts += 1;
-            self.world.note(format_args!("{} starts", self.name));
-            state.run = Some(Arc::new(Run::start(&self.site, &self.name, &self.clock, state.starts)));
+        if state.run.is_some() {
+            return;
         }
+        state.starts += 1;
+        self.world.note(format_args!("{} starts", self.name));
+        let run = Run::start(self, state.starts);
+        let (server, process) = (self.clone(), run.process.clone());
+        state.run = Some(Arc::new(run));
+        self.world.spawn(async move {
+            process.alarmed().await;
+            let world = &server.world;
+            let (notices, restarts) = world.draw(|chance| (chance.millis(0..20), chance.millis(50..3_000)));
+            world.sleep(notices).await;
+            if process.pulse() != Pulse::Dead {
+                server.kill(true);
+                world.sleep(restarts).await;
+                server.start();
+            }
+        });
     }
 
     /// Kills the process. Without power nobody is told that it is gone, and its disks are another matter.
@@ -93,10 +124,8 @@ impl Server {
         run.process.kill();
         self.site.network().process_ended(&run.process, with_power);
         self.site.gateways().remove(&run.process);
-        if with_power && self.world.plan().arrangement == Arrangement::AllInOne {
-            // Its engines were part of it: what the system had not been given is lost.
-            self.site.bus().crash();
-            self.site.cache().restart();
+        if with_power && self.world.plan().arrangement.is_embedded() {
+            self.site.engines_died();
         }
     }
 
@@ -107,8 +136,12 @@ impl Server {
         let (drained, is_drained) = tokio::sync::oneshot::channel();
         let draining = run.clone();
         run.process.spawn(Box::pin(async move {
-            draining.gateway.drain(spread).await;
-            draining.dispatcher.stop();
+            if let Some(front) = &draining.front {
+                front.gateway.drain(spread).await;
+            }
+            if let Some(dispatcher) = &draining.dispatcher {
+                dispatcher.stop();
+            }
             draining.runtime.clock.sleep(Duration::from_millis(200)).await;
             // Who drains may have given up.
             let _ = drained.send(());
@@ -120,8 +153,8 @@ impl Server {
 }
 
 impl Run {
-    fn start(site: &Arc<Site>, name: &Arc<str>, clock: &Arc<MachineClock>, number: u64) -> Self {
-        let world = site.world();
+    fn start(server: &Server, number: u64) -> Self {
+        let Server { world, site, name, roles, clock, .. } = server;
         let process = Process::new(world, name.clone());
         site.network().process_started(&process);
         let rng = Arc::new(NodeRng::new(world.stream(&format!("{name} {number}"))));
@@ -138,26 +171,9 @@ impl Run {
             metrics: Arc::new(metrics),
         };
         let sessions = Arc::new(Sessions::new(&services));
-        let presence = Arc::new(Presence::new(&services, sessions.clone()));
-        let api = Arc::new(Api::new(services.clone(), sessions.clone(), presence.clone()));
-        let gateway = Gateway::new(services.clone(), api.clone(), sessions.clone(), presence, name, "");
-        let dispatcher = Dispatcher::new(services, sessions);
-        site.gateways().add(gateway.reference().clone(), &process, gateway.clone());
-
-        let (starting, runs) = (gateway.clone(), runtime.clone());
-        process.spawn(Box::pin(async move {
-            while starting.start().await.is_err() {
-                runs.clock.sleep(Duration::from_millis(300)).await;
-            }
-        }));
-        let (dispatching, world, name) = (dispatcher.clone(), world.clone(), name.clone());
-        process.spawn(Box::pin(async move {
-            if let Err(error) = dispatching.run().await {
-                world.note(format_args!("the dispatcher of {name} stopped: {error}"));
-                world.observer().violate(0, format!("the dispatcher of {name} stopped: {error}"), Vec::new());
-            }
-        }));
-        Self { process, runtime, api, gateway, dispatcher }
+        let front = (*roles != Roles::Dispatcher).then(|| Front::start(site, &process, &services, &sessions));
+        let dispatcher = (*roles != Roles::Front).then(|| dispatch(&process, services, sessions));
+        Self { process, runtime, front, dispatcher }
     }
 
     /// As the system sees it.
@@ -165,14 +181,47 @@ impl Run {
         &self.process
     }
 
-    /// Its api, for who asks without a connection.
-    pub fn api(&self) -> &Arc<Api> {
-        &self.api
+    /// What devices reach of it, if they do.
+    pub fn front(&self) -> Option<&Front> {
+        self.front.as_ref()
     }
 
     /// Takes a connection in.
     pub fn serve(&self, transport: Box<ServerEnd>, encoding: Encoding, address: IpAddr) {
-        let gateway = self.gateway.clone();
+        let Some(Front { gateway, .. }) = self.front.clone() else { return };
         self.process.spawn(Box::pin(async move { gateway.serve(transport, encoding, address).await }));
     }
+}
+
+impl Front {
+    fn start(site: &Site, process: &Process, services: &Services, sessions: &Arc<Sessions>) -> Self {
+        let presence = Arc::new(Presence::new(services, sessions.clone()));
+        let api = Arc::new(Api::new(services.clone(), sessions.clone(), presence.clone()));
+        let (sessions, name) = (sessions.clone(), process.name());
+        let gateway = Gateway::new(services.clone(), api.clone(), sessions, presence, name, "");
+        site.gateways().add(gateway.reference().clone(), process, gateway.clone());
+        let (starting, clock) = (gateway.clone(), services.runtime.clock.clone());
+        process.spawn(Box::pin(async move {
+            while starting.start().await.is_err() {
+                clock.sleep(Duration::from_millis(300)).await;
+            }
+        }));
+        Self { api, gateway }
+    }
+
+    /// Its api, for who asks without a connection.
+    pub fn api(&self) -> &Arc<Api> {
+        &self.api
+    }
+}
+
+fn dispatch(process: &Process, services: Services, sessions: Arc<Sessions>) -> Arc<Dispatcher> {
+    let dispatcher = Dispatcher::new(services, sessions);
+    let (dispatching, this) = (dispatcher.clone(), process.clone());
+    process.spawn(Box::pin(async move {
+        if let Err(error) = dispatching.run().await {
+            this.dispatcher_stopped(&error);
+        }
+    }));
+    dispatcher
 }

@@ -5,7 +5,7 @@ use crate::world::World;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use hudhud_ports::Spawn;
+use hudhud_ports::{Error, ErrorKind, Spawn};
 use parking_lot::Mutex;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -31,6 +31,7 @@ pub struct Process {
     name: Arc<str>,
     state: Arc<Mutex<State>>,
     pulse: Arc<Watched<Pulse>>,
+    alarmed: Arc<Watched<bool>>,
 }
 
 #[derive(Default)]
@@ -49,7 +50,28 @@ struct Task {
 impl Process {
     /// A process without tasks.
     pub fn new(world: &World, name: Arc<str>) -> Self {
-        Self { world: world.clone(), name, state: Arc::default(), pulse: Arc::new(Watched::new(Pulse::Running)) }
+        let pulse = Arc::new(Watched::new(Pulse::Running));
+        Self { world: world.clone(), name, state: Arc::default(), pulse, alarmed: Arc::default() }
+    }
+
+    /// An engine can't keep its promises any more: whoever runs the process is to end it.
+    pub fn alarm(&self) {
+        self.alarmed.change(|alarmed| *alarmed = true);
+    }
+
+    /// The dispatcher gave up: right when an engine can't keep its promises, and never else.
+    pub fn dispatcher_stopped(&self, error: &Error) {
+        let what = format!("the dispatcher of {} stopped: {error}", self.name);
+        self.world.note(format_args!("{what}"));
+        match error.kind() {
+            ErrorKind::Fatal => self.alarm(),
+            _ => self.world.observer().violate(0, what, Vec::new()),
+        }
+    }
+
+    /// Waits until an engine can't keep its promises any more.
+    pub async fn alarmed(&self) {
+        self.alarmed.until(|alarmed| *alarmed).await;
     }
 
     /// Which server it is.
