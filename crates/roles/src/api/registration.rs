@@ -55,6 +55,9 @@ pub(super) async fn check(api: &Api, code: &str) -> Result<(), ProtocolError> {
             Err(closed("registration on this server needs an invite: ask somebody who is there for one"))
         }
         Registration::Invite => {
+            if code.len() > CODE_TEXT_BYTES_MAX {
+                return Err(not_valid());
+            }
             let invite = read(api, code).await;
             // Asked of an invite that is not there as well: it takes as long.
             match rows::get::<RegistrationInviteRow>(api, tables::registration_invite_used(code)).await? {
