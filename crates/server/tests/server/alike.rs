@@ -2,17 +2,21 @@
 //! proved beside the api, where work can be counted.
 
 use crate::server::{Answer, PASSWORD, Person, Server, message_id};
+use bytes::Bytes;
 use hudhud_server::config::RegistrationMode;
+use hyper::HeaderMap;
 use serde_json::{Value, json};
 
 /// The id of no account, and of no conversation.
 const NOBODY: &str = "7u7u7u7u7u7u7u7u7u7u7g==";
 
 /// All that an answer says, without what differs between any two answers: the id of the request and the time.
-fn said(answer: &Answer) -> (u16, Vec<(String, Vec<u8>)>, Vec<u8>) {
-    let headers = answer.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
-    let headers = headers.filter(|(name, _)| !matches!(name.as_str(), "x-request-id" | "date"));
-    (answer.status, headers.collect(), answer.body.to_vec())
+fn said(answer: &Answer) -> (u16, HeaderMap, Bytes) {
+    let mut headers = answer.headers.clone();
+    for own in ["x-request-id", "date"] {
+        headers.remove(own);
+    }
+    (answer.status, headers, answer.body.clone())
 }
 
 /// Asks both, and holds the answers, which are refusals, against each other.
