@@ -1,7 +1,9 @@
 //! One run, from a seed to a verdict.
 
+use crate::case::Case;
 use crate::check::end::End;
 use crate::check::{CONVERGENCE_MAX, Violation};
+use crate::history;
 use crate::people::People;
 use crate::plan::Plan;
 use crate::site::Site;
@@ -10,8 +12,6 @@ use crate::world::{Totals, World};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Lines of history that a failure shows.
-const HISTORY_LINES: usize = 60;
 /// How late a write or an append may land that was not answered, after faults have ended.
 const LATE_MAX: Duration = Duration::from_secs(16);
 /// How often the checker looks whether everybody agrees.
@@ -30,6 +30,10 @@ pub struct Report {
     pub failure: Option<String>,
     /// Which guarantees were violated.
     pub violated: Vec<u8>,
+    /// What was wrong first, in one line.
+    pub first: Option<String>,
+    /// How long after faults had begun it was seen.
+    pub failed_after: Option<Duration>,
 }
 
 /// Runs a plan. `loud`: every line of the trace is printed.
@@ -37,22 +41,30 @@ pub struct Report {
 /// # Panics
 /// If the simulator itself can't run.
 pub fn run(seed: u64, plan: Plan, loud: bool) -> Report {
+    let case = Case { mutant: plan.mutant, ..Case::new(seed) };
+    run_case(seed, seed, plan, &case.to_string(), loud)
+}
+
+/// Runs a plan with the chances of `dice`. `again`: the arguments that ask for this run.
+pub(crate) fn run_case(seed: u64, dice: u64, plan: Plan, again: &str, loud: bool) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O can always be made");
     runtime.block_on(async {
-        let world = World::new(seed, plan, loud);
+        let world = World::new(dice, plan, loud);
         let site = Site::new(&world);
         let people = People::new(&world, &site);
-        live(&world, &site, &people).await;
-        report(seed, &world)
+        let began = live(&world, &site, &people).await;
+        report(seed, again, began, &world)
     })
 }
 
-async fn live(world: &World, site: &Arc<Site>, people: &Arc<People>) {
+/// Lives a whole run, and returns when faults began.
+async fn live(world: &World, site: &Arc<Site>, people: &Arc<People>) -> Duration {
     if let Err(error) = people.set_up().await {
         world.observer().violate(0, format!("people can't begin: {error:#}"), Vec::new());
-        return;
+        return world.now();
     }
+    let began = world.now();
     world.set_rough(true);
     world.note(format_args!("faults begin"));
     let until = world.now() + world.plan().busy;
@@ -76,16 +88,17 @@ async fn live(world: &World, site: &Arc<Site>, people: &Arc<People>) {
         site.heal();
     }
     if !settles(world, people, site, until, |end| end.settled(&world.observer())).await {
-        return;
+        return began;
     }
     people.reopen();
     if !settles(world, people, site, until, |end| end.agreed(&world.observer())).await {
-        return;
+        return began;
     }
     conclude(world, site, people, |end| {
         let observer = world.observer();
         end.settled(&observer).into_iter().chain(end.agreed(&observer)).collect()
     });
+    began
 }
 
 /// Waits until nothing is found any more. If that takes too long, what is found is wrong.
@@ -120,23 +133,25 @@ fn conclude(world: &World, site: &Arc<Site>, people: &People, find: impl FnOnce(
     }
 }
 
-fn report(seed: u64, world: &World) -> Report {
+fn report(seed: u64, again: &str, began: Duration, world: &World) -> Report {
     world.count(|totals| {
         totals.runs = 1;
         totals.simulated = world.now();
     });
-    let violations = world.observer().violations.clone();
+    let (violations, at) = {
+        let observer = world.observer();
+        (observer.violations.clone(), observer.violated_at.map(|at| world.since_start(at)))
+    };
     let trace = world.trace();
-    let failure = violations.first().map(|first| {
-        let mut text = format!("seed {seed} violates a guarantee\n");
+    let failure = violations.first().zip(at).map(|(first, at)| {
+        let mut text =
+            format!("seed {seed} violates guarantee {}: {}\n", first.guarantee, history::promise(first.guarantee));
         for Violation { guarantee, what, .. } in &violations {
-            text += &format!("  guarantee {guarantee}: {what}\n");
+            text += &format!("  {guarantee}: {what}\n");
         }
-        let history = trace.find(&first.words, HISTORY_LINES);
-        let about = if first.words.is_empty() { "the run".to_owned() } else { first.words.join(" and ") };
-        text += &format!("the last lines about {about}:\n{}\n", history.join("\n"));
-        let mutant = world.plan().mutant.map(|mutant| format!(" --mutant {mutant:?}")).unwrap_or_default();
-        text += &format!("replay it: cargo run -p hudhud-sim -- --seed {seed} --trace{mutant}\n");
+        text += "how it came about:\n";
+        text += &history::table(trace.lines(), first, at);
+        text += &format!("replay it: cargo run -p hudhud-sim -- {again} --trace");
         text
     });
     Report {
@@ -145,5 +160,7 @@ fn report(seed: u64, world: &World) -> Report {
         totals: world.totals(),
         failure,
         violated: violations.iter().map(|violation| violation.guarantee).collect(),
+        first: violations.into_iter().next().map(|first| first.what),
+        failed_after: at.map(|at| at.saturating_sub(began)),
     }
 }

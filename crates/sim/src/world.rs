@@ -90,6 +90,11 @@ impl World {
         self.inner.started.elapsed()
     }
 
+    /// How long after the start this was.
+    pub fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.inner.started)
+    }
+
     /// True time, in microseconds since the Unix epoch. Machines have clocks of their own.
     pub fn true_us(&self) -> u64 {
         START_US + u64::try_from(self.now().as_micros()).expect("runs are short")

@@ -7,6 +7,7 @@ use crate::world::World;
 use hudhud_client::{Change, ConversationRow, Entry, Outgoing, OutgoingState, Storage as _};
 use hudhud_proto::{AccountId, ConversationId, MessageId, Seq, v1};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Stores changes on a device, and looks at what it then holds.
 pub fn persist(world: &World, device: &Device, changes: &[Change]) {
@@ -188,6 +189,18 @@ pub fn show(world: &World, device: &Device, entry: &Entry) {
     let mut observer = world.observer();
     if !observer.shown.insert((name.clone(), entry.conversation, entry.message)) {
         observer.violate(2, format!("{name} showed {message} twice"), vec![message, name.to_string()]);
+    }
+}
+
+/// 1: a device is welcomed, on the connection that it has since then, once its session is there: what is sequenced between the
+/// welcome and the session would be neither in the inbox that it reads now nor pushed to it.
+pub fn welcomed(world: &World, device: &Device, connected: Duration) {
+    let Some(account) = device.account() else { return };
+    let mut observer = world.observer();
+    if observer.registered.get(&account.device).is_none_or(|registered| *registered < connected) {
+        let name = device.name();
+        let what = format!("{name} was welcomed before its session was registered");
+        observer.violate(1, what, vec![name.to_string()]);
     }
 }
 

@@ -8,6 +8,8 @@ use hudhud_proto::v1::{Entry, MemberRow};
 use hudhud_proto::{AccountId, ConversationId, DeviceId, Message as _, MessageId, Seq};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Violations that are kept: the first ones tell what happened.
 const VIOLATIONS_MAX: usize = 8;
@@ -63,6 +65,8 @@ impl Placed {
 pub struct Observer {
     /// The first violations.
     pub violations: Vec<Violation>,
+    /// When the first of them was seen.
+    pub violated_at: Option<Instant>,
     /// Every entry that was ever placed.
     pub log: BTreeMap<(ConversationId, Seq), Placed>,
     /// Where each message was placed.
@@ -81,6 +85,8 @@ pub struct Observer {
     pub shown: BTreeSet<(Arc<str>, ConversationId, MessageId)>,
     /// How far some device of an account has stored a conversation.
     pub stored: BTreeMap<(ConversationId, AccountId), Seq>,
+    /// When the session of a device was written last.
+    pub registered: BTreeMap<DeviceId, Duration>,
     /// How far a person has read, as it said on some device.
     pub read: BTreeMap<(ConversationId, AccountId), Seq>,
     /// Messages and changes that were refused when it was their turn.
@@ -105,6 +111,7 @@ pub enum Thrown {
 impl Observer {
     /// Something happened that must not.
     pub fn violate(&mut self, guarantee: u8, what: String, words: Vec<String>) {
+        self.violated_at.get_or_insert_with(Instant::now);
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(Violation { guarantee, what, words });
         }

@@ -4,7 +4,7 @@ use super::observer::{Observer, Placed};
 use crate::world::World;
 use hudhud_ports::{Table, Write};
 use hudhud_proto::v1::{Entry, MemberRow, SeqRow, SequencedRow};
-use hudhud_proto::{AccountId, ConversationId, Message, Seq};
+use hudhud_proto::{AccountId, ConversationId, DeviceId, Message, Seq};
 use hudhud_roles::tables::{self, AcceptedPart, Watermark};
 
 /// A row is about to be written.
@@ -29,6 +29,10 @@ pub fn written(world: &World, write: &Write) {
             && row.refused.as_option().is_some()
         {
             world.observer().refused.insert(message);
+        }
+    } else if is(tables::SESSIONS) {
+        if let Ok(device) = DeviceId::from_slice(&write.key.sort) {
+            world.observer().registered.insert(device, world.now());
         }
     } else if is(tables::CONVERSATION)
         && let (Ok(id), Some(Some(account)), Ok(row)) = (

@@ -28,6 +28,8 @@ struct Driver {
     boots: u64,
     client: Client,
     link: Option<DeviceEnd>,
+    /// Since when there is this link, or was the last one.
+    connected: Duration,
     connecting: Option<BoxFuture<'static, Result<DeviceEnd, Closed>>>,
     timer: Option<Duration>,
     /// Inputs that outputs caused.
@@ -74,6 +76,7 @@ pub(super) async fn run(device: Arc<Device>, site: Arc<Site>, mut orders: mpsc::
                 match made {
                     Ok(link) => {
                         driver.link = Some(link);
+                        driver.connected = driver.world.now();
                         driver.input(Input::Connected)
                     }
                     Err(closed) => driver.input(Input::Disconnected(closed)),
@@ -109,6 +112,7 @@ impl Driver {
             boots: 0,
             client,
             link: None,
+            connected: Duration::ZERO,
             connecting: None,
             timer: None,
             inputs: VecDeque::new(),
@@ -151,6 +155,9 @@ impl Driver {
             Ok(frame) => {
                 let line = summary::server_frame(&self.world, &frame);
                 self.world.note(format_args!("{} got {line}", self.device.name));
+                if let Some(server_frame::Event::Welcome(_)) = frame.event {
+                    check::device::welcomed(&self.world, &self.device, self.connected);
+                }
                 self.input(Input::Frame(frame))
             }
             Err(error) => {

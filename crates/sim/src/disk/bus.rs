@@ -162,8 +162,11 @@ impl BusDisk {
         let count = records.len();
         let messages: Vec<_> = records.iter().map(|record| message(record)).collect();
         let positions = self.log.stage(shard, records)?;
+        let world = &self.machine.world;
+        let names: Vec<_> = messages.iter().flatten().map(|message| world.message(*message)).collect();
         self.sync.lock().staged.extend(messages);
-        self.machine.world.note(format_args!("{by} staged {count} records in shard {}: {positions:?}", shard.0));
+        let names = names.join(" ");
+        world.note(format_args!("{by} staged {count} records in shard {}: {positions:?} {names}", shard.0));
         let group = self.schedule_sync(power);
         if self.machine.world.plan().mutant != Some(Mutant::BusAnswersEarly) {
             self.synced.until(|synced| *synced >= group || self.machine.is_broken()).await;
@@ -200,7 +203,12 @@ impl BusDisk {
                         *sync = SyncState { group: group + 1, ..SyncState::default() };
                         staged
                     };
-                    disk.machine.world.observer().durable.extend(staged.into_iter().flatten());
+                    let world = &disk.machine.world;
+                    let names: Vec<_> = staged.iter().flatten().map(|message| world.message(*message)).collect();
+                    if !names.is_empty() {
+                        world.note(format_args!("the bus has {} on disk", names.join(" ")));
+                    }
+                    world.observer().durable.extend(staged.into_iter().flatten());
                     disk.log.sync();
                     disk.synced.change(|synced| *synced = group);
                 }

@@ -5,6 +5,7 @@ mod bus;
 mod cache;
 mod consumer;
 mod store;
+mod told;
 
 pub use bus::{BusDisk, ServerBus};
 pub use cache::{CacheBox, ServerCache};

@@ -1,6 +1,6 @@
 //! A database whose calls can fail in every way that the contract of [`Store`] allows.
 
-use super::{Fate, Machine, error};
+use super::{Fate, Machine, error, told};
 use crate::mutants::Mutant;
 use crate::network::Way;
 use crate::server::Process;
@@ -9,8 +9,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hudhud_ports::{Claim, ErrorKind, Key, Result, Row, Scan, Store, Table, Write, memory};
-use hudhud_proto::{DeviceId, Message as _, v1};
-use hudhud_roles::tables;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,23 +115,10 @@ impl StoreDisk {
         world.note(format_args!("{by} stored in {}: {}", self.name, Tables(&writes)));
         for write in &writes {
             crate::check::rows::written(world, write);
-            if let Some(session) = session(world, write) {
-                world.note(format_args!("{by} {session}"));
-            }
         }
+        told::tell(world, by, &writes);
         now(self.rows.write(writes))
     }
-}
-
-/// A change of who is connected where, in a few words.
-fn session(world: &World, write: &Write) -> Option<String> {
-    if write.key.table != tables::SESSIONS {
-        return None;
-    }
-    let device = world.device(DeviceId::from_slice(&write.key.sort).ok()?);
-    let Some(value) = &write.value else { return Some(format!("took {device} out, as of {:x}", write.version)) };
-    let row = v1::SessionRow::decode_from_slice(value).ok()?;
-    Some(format!("put {device} on {}'s connection {}, as of {:x}", row.gateway, row.connection, write.version))
 }
 
 /// A batch of writes in a few words.
