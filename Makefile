@@ -65,9 +65,14 @@ doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 
 .PHONY: sim
-sim: deps-build ## Simulated runs, a seed each. SEEDS=1000
+sim: deps-build ## Simulated runs, a seed each; the first failure is made small. SEEDS=1000, ARGS="--from 500"
 	@cargo build --quiet --locked --workspace --bin sim
-	@$(BIN)/sim --seeds $(SEEDS)
+	@$(BIN)/sim --seeds $(SEEDS) $(ARGS)
+
+.PHONY: mutants
+mutants: deps-build ## Mistakes put into the real code, one at a time: the simulator has to notice each. ARGS="cursor"
+	@cargo build --quiet --locked --workspace --bin mutants
+	@$(BIN)/mutants $(ARGS)
 
 .PHONY: bench
 bench: deps-build ## Measure, and write the table of docs/benchmarks.md anew (20 minutes). ARGS="--json after.json"

@@ -4,6 +4,7 @@
 //! be simple enough for that, or it is a lint's job.
 
 pub mod markdown;
+pub mod mutants;
 pub mod schema;
 pub mod source;
 pub mod workspace;

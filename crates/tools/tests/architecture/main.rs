@@ -7,6 +7,7 @@ mod dependencies;
 mod flow;
 mod house_rules;
 mod links;
+mod mutants;
 mod protobuf;
 mod tables;
 
