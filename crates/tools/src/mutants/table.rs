@@ -85,16 +85,29 @@ fn once(text: &str, wanted: &str) -> Result<Range<usize>> {
     }
 }
 
-/// The edits of all mutants by file, each with its mutant's number from 1 and its place. Every edit that has no place is in the
-/// error, which says what to do.
-pub fn places(mutants: &[Mutant]) -> Result<BTreeMap<String, Vec<(usize, Range<usize>, &Edit)>>> {
-    let mut places: BTreeMap<String, Vec<(usize, Range<usize>, &Edit)>> = BTreeMap::new();
+/// Where in its file an edit is.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// Of the mutant, from 1.
+    pub number: usize,
+    /// The bytes that are replaced.
+    pub bytes: Range<usize>,
+    /// What replaces them.
+    pub replace: &'a str,
+}
+
+/// The places of all edits by file. Every edit that has none is in the error, which says what to do.
+pub fn places(mutants: &[Mutant]) -> Result<BTreeMap<String, Vec<Place<'_>>>> {
+    let mut places: BTreeMap<String, Vec<Place<'_>>> = BTreeMap::new();
     let mut wrong = Vec::new();
     for (number, mutant) in (1..).zip(mutants) {
         for edit in &mutant.edits {
             let text = fs::read_to_string(workspace::root().join(&edit.file)).context("can't be read");
             match text.and_then(|text| edit.locate(&text)) {
-                Ok(place) => places.entry(edit.file.clone()).or_default().push((number, place, edit)),
+                Ok(bytes) => {
+                    let place = Place { number, bytes, replace: &edit.replace };
+                    places.entry(edit.file.clone()).or_default().push(place);
+                }
                 Err(error) => wrong.push(format!("{} in {}: {error:#}", mutant.name, edit.file)),
             }
         }

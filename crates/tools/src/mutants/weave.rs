@@ -3,12 +3,11 @@
 //! An edited place becomes `if mutants::is_on(7) { theirs } else { ours }`. The switch is the environment variable
 //! [`SWITCH`], read once: a process is one mutant, or none.
 
-use super::table::{Edit, Mutant, places};
+use super::table::{Mutant, Place, places};
 use crate::workspace;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The environment variable that holds the number of the mutant that a woven program is.
@@ -35,8 +34,8 @@ pub fn weave(mutants: &[Mutant], folder: &Path) -> Result<PathBuf> {
         sources.insert(PathBuf::from(file), read(&root.join(file))?);
     }
     collect(&root, Path::new("crates"), &mut sources)?;
-    for (file, edits) in places(mutants)? {
-        change(&mut sources, &file, |source| edited(source, &edits))?;
+    for (file, places) in places(mutants)? {
+        change(&mut sources, &file, |source| edited(source, &places))?;
     }
     change(&mut sources, SWITCHBOARD, |source| Ok(format!("{source}{}", switchboard())))?;
     change(&mut sources, SIMULATOR, |source| {
@@ -51,10 +50,10 @@ pub fn weave(mutants: &[Mutant], folder: &Path) -> Result<PathBuf> {
 }
 
 /// A source with its edits woven in.
-fn edited(source: &str, edits: &[(usize, Range<usize>, &Edit)]) -> Result<String> {
-    let mut by_place: BTreeMap<(usize, usize), Vec<(usize, &str)>> = BTreeMap::new();
-    for (number, place, edit) in edits {
-        by_place.entry((place.start, place.end)).or_default().push((*number, &edit.replace));
+fn edited(source: &str, places: &[Place<'_>]) -> Result<String> {
+    let mut by_place: BTreeMap<(usize, usize), Vec<&Place<'_>>> = BTreeMap::new();
+    for place in places {
+        by_place.entry((place.bytes.start, place.bytes.end)).or_default().push(place);
     }
     let mut woven = String::with_capacity(2 * source.len());
     let mut done = 0;
@@ -70,10 +69,10 @@ fn edited(source: &str, edits: &[(usize, Range<usize>, &Edit)]) -> Result<String
 }
 
 /// The code that is one of several, whichever switch is on.
-fn choose(ours: &str, choices: &[(usize, &str)]) -> String {
+fn choose(ours: &str, choices: &[&Place<'_>]) -> String {
     let mut code = String::new();
-    for (number, theirs) in choices {
-        code += &format!("if hudhud_proto::mutants::is_on({number}) {{ {theirs} }} else ");
+    for Place { number, replace, .. } in choices {
+        code += &format!("if hudhud_proto::mutants::is_on({number}) {{ {replace} }} else ");
     }
     code += &format!("{{ {ours} }}");
     // Statements stand for themselves; an expression may have neighbours.
@@ -144,19 +143,18 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn edit(find: &str, replace: &str) -> Edit {
-        Edit { file: String::new(), within: None, find: find.into(), replace: replace.into() }
-    }
-
-    fn weave_one(source: &str, edits: &[Edit]) -> Result<String> {
-        let placed: Vec<_> =
-            (1..).zip(edits).map(|(number, edit)| Ok((number, edit.locate(source)?, edit))).collect::<Result<_>>()?;
-        edited(source, &placed)
+    /// Weaves in mutants, each of which puts the second text in place of the first.
+    fn weave_all(source: &str, edits: &[(&str, &'static str)]) -> Result<String> {
+        let place = |(number, (find, replace)): (usize, &(&str, &'static str))| {
+            let start = source.find(find).expect("it is there");
+            Place { number, bytes: start..start + find.len(), replace }
+        };
+        edited(source, &(1..).zip(edits).map(place).collect::<Vec<_>>())
     }
 
     #[test]
     fn mutants_of_one_place_are_one_choice_and_those_of_others_their_own() {
-        let woven = weave_one("f(a < b); g();", &[edit("a < b", "true"), edit("g();", ""), edit("a < b", "false")]);
+        let woven = weave_all("f(a < b); g();", &[("a < b", "true"), ("g();", ""), ("a < b", "false")]);
         assert_eq!(
             woven.expect("it can be woven"),
             "f((if hudhud_proto::mutants::is_on(1) { true } else if hudhud_proto::mutants::is_on(3) { false } \
@@ -166,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_overlaps_is_refused() {
-        assert!(weave_one("f(a < b);", &[edit("a < b", "true"), edit("f(a < b);", "")]).is_err());
+        assert!(weave_all("f(a < b);", &[("a < b", "true"), ("f(a < b);", "")]).is_err());
     }
 
     #[test]
