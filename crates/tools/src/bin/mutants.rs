@@ -22,7 +22,7 @@ struct Arguments {
     /// Only those whose name holds one of these.
     names: Vec<String>,
     /// Seeds that each is tried with, until one notices it.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     seeds: u64,
     /// Mutants tried at the same time; each takes one core.
     #[arg(long)]
