@@ -17,6 +17,8 @@ pub use address::Peer;
 pub use metrics::HttpMetrics;
 pub use origin::Origins;
 pub use readiness::Readiness;
+pub use socket::open as open_socket;
+pub use transport::Messages;
 
 use crate::config::Networks;
 use crate::openapi::Schema;

@@ -1,7 +1,7 @@
 //! The WebSocket's opening: who may, and in which encoding. What is said over it is the gateway's business.
 
 use super::problem::Problem;
-use super::transport::Socket;
+use super::transport::{Messages, Socket};
 use super::{Http, address};
 use crate::listen::Connection;
 use axum::Extension;
@@ -15,6 +15,7 @@ use hudhud_proto::Encoding;
 use hudhud_proto::limits::FRAME_BYTES_MAX;
 use hudhud_proto::v1::ErrorCode;
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 
 /// A connection that says nothing costs its buffers, so they are small; one that says much fills them often, which costs less
 /// than it looks: each holds a frame of a text message.
@@ -45,18 +46,36 @@ pub async fn upgrade(
         return Problem::of_http(StatusCode::BAD_REQUEST, ErrorCode::Invalid, detail).into_response();
     };
     let address = address::client(&parts.extensions, &parts.headers, &http.trusted_proxies);
+    open(upgrade, FRAME_BYTES_MAX, http.sockets.clone(), &connection, move |messages| async move {
+        http.gateway.clone().serve(Box::new(Socket::new(messages, encoding)), encoding, address).await;
+    })
+}
+
+/// Opens a WebSocket as every one of this server is opened, and serves it in a task of its own. The listener's connection is
+/// busy for as long.
+pub fn open<S, F>(
+    upgrade: WebSocketUpgrade,
+    frame_bytes_max: usize,
+    sockets: TaskTracker,
+    connection: &Arc<Connection>,
+    serve: S,
+) -> Response
+where
+    S: FnOnce(Messages) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
     let busy = connection.busy();
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .max_message_size(FRAME_BYTES_MAX)
+        .max_frame_size(frame_bytes_max)
+        .max_message_size(frame_bytes_max)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket broke while it was opened"))
         .on_upgrade(move |socket| {
             // A task of its own: the upgrade's would keep hyper's buffers for as long as the socket lives.
-            http.sockets.clone().spawn(async move {
+            sockets.spawn(async move {
                 let _busy = busy;
-                http.gateway.clone().serve(Box::new(Socket::new(socket, encoding)), encoding, address).await;
+                serve(Messages::new(socket)).await;
             });
             std::future::ready(())
         })

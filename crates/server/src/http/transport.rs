@@ -5,7 +5,6 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 use hudhud_proto::Encoding;
-use hudhud_proto::limits::FRAME_BYTES_MAX;
 use hudhud_roles::gateway::{Closed, Transport};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite;
@@ -14,31 +13,59 @@ use tokio_tungstenite::tungstenite;
 /// kernel reset the connection, and the close be lost.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An open WebSocket.
-pub struct Socket {
-    socket: WebSocket,
-    encoding: Encoding,
-}
+/// An open WebSocket: whole messages of any kind, and the closing handshake.
+pub struct Messages(WebSocket);
 
-impl Socket {
-    /// A WebSocket whose subprotocol is this encoding's.
-    pub fn new(socket: WebSocket, encoding: Encoding) -> Self {
-        Self { socket, encoding }
+impl Messages {
+    /// Of a connection that was just upgraded.
+    pub(super) fn new(socket: WebSocket) -> Self {
+        Self(socket)
     }
 
-    fn message(&self, frame: Bytes) -> Result<Message, Closed> {
-        match self.encoding {
-            Encoding::Protobuf => Ok(Message::Binary(frame)),
-            Encoding::Json => Utf8Bytes::try_from(frame).map(Message::Text).map_err(|_| Closed),
+    /// Waits for the next message, text or binary; `None` once the other end closed, broke off, or sent what it must not.
+    /// Cancel-safe.
+    pub async fn receive(&mut self) -> Option<Message> {
+        loop {
+            return match self.0.recv().await? {
+                // Pings are answered by the library. They count for nothing: a frame of the protocol shows that a client
+                // lives. A close is answered too (RFC 6455 §5.5.1): the next read writes that answer before it ends.
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => continue,
+                Ok(message) => Some(message),
+                Err(error) => {
+                    self.refuse(error).await;
+                    None
+                }
+            };
         }
+    }
+
+    /// Writes messages in order, with one flush for all.
+    pub async fn send(&mut self, messages: impl IntoIterator<Item = Message> + Send) -> Result<(), Closed> {
+        // Collected, as an iterator that is held over an await would have to be shareable.
+        for message in messages.into_iter().collect::<Vec<_>>() {
+            self.0.feed(message).await.map_err(|_| Closed)?;
+        }
+        self.0.flush().await.map_err(|_| Closed)
+    }
+
+    /// Closes with a code of RFC 6455 §7.4 and a reason of at most 123 bytes, and waits for the answer, but not for long.
+    pub async fn close(&mut self, code: u16, reason: &str) {
+        let frame = CloseFrame { code, reason: reason.into() };
+        let handshake = async {
+            if self.0.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = self.0.recv().await {}
+            }
+        };
+        // Whoever does not answer is closed all the same.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, handshake).await;
     }
 
     /// The close that answers what a client must not send.
     async fn refuse(&mut self, error: axum::Error) {
         let error = error.into_inner();
         let (code, reason) = match error.downcast_ref::<tungstenite::Error>() {
-            Some(tungstenite::Error::Capacity(_)) => {
-                (close_code::SIZE, format!("a frame has at most {FRAME_BYTES_MAX} bytes"))
+            Some(tungstenite::Error::Capacity(tungstenite::error::CapacityError::MessageTooLong { max_size, .. })) => {
+                (close_code::SIZE, format!("a frame has at most {max_size} bytes"))
             }
             Some(tungstenite::Error::Utf8(_)) => (close_code::INVALID, "a text message is UTF-8".to_owned()),
             Some(tungstenite::Error::Protocol(error)) => (close_code::PROTOCOL, error.to_string()),
@@ -48,51 +75,45 @@ impl Socket {
     }
 }
 
+/// An open WebSocket whose subprotocol is an encoding's.
+pub struct Socket {
+    messages: Messages,
+    encoding: Encoding,
+}
+
+impl Socket {
+    /// One message a frame, of the kind that this encoding has.
+    pub fn new(messages: Messages, encoding: Encoding) -> Self {
+        Self { messages, encoding }
+    }
+
+    fn message(&self, frame: Bytes) -> Result<Message, Closed> {
+        match self.encoding {
+            Encoding::Protobuf => Ok(Message::Binary(frame)),
+            Encoding::Json => Utf8Bytes::try_from(frame).map(Message::Text).map_err(|_| Closed),
+        }
+    }
+}
+
 #[async_trait]
 impl Transport for Socket {
     async fn receive(&mut self) -> Option<Bytes> {
-        loop {
-            let message = match self.socket.recv().await? {
-                Ok(message) => message,
-                Err(error) => {
-                    self.refuse(error).await;
-                    return None;
-                }
-            };
-            return match (message, self.encoding) {
-                (Message::Binary(frame), Encoding::Protobuf) => Some(frame),
-                (Message::Text(frame), Encoding::Json) => Some(frame.into()),
-                // Pings are answered by the library. They count for nothing: a frame of the protocol shows that a client lives.
-                (Message::Ping(_) | Message::Pong(_), _) => continue,
-                (Message::Close(_), _) => None,
-                (Message::Text(_), Encoding::Protobuf) => {
-                    self.close(close_code::UNSUPPORTED, "hudhud.v1.proto takes binary messages, this was text").await;
-                    None
-                }
-                (Message::Binary(_), Encoding::Json) => {
-                    self.close(close_code::UNSUPPORTED, "hudhud.v1.json takes text messages, this was binary").await;
-                    None
-                }
-            };
-        }
+        let wrong = match (self.messages.receive().await?, self.encoding) {
+            (Message::Binary(frame), Encoding::Protobuf) => return Some(frame),
+            (Message::Text(frame), Encoding::Json) => return Some(frame.into()),
+            (_, Encoding::Protobuf) => "hudhud.v1.proto takes binary messages, this was text",
+            (_, Encoding::Json) => "hudhud.v1.json takes text messages, this was binary",
+        };
+        self.messages.close(close_code::UNSUPPORTED, wrong).await;
+        None
     }
 
     async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), Closed> {
-        for frame in frames {
-            let message = self.message(frame)?;
-            self.socket.feed(message).await.map_err(|_| Closed)?;
-        }
-        self.socket.flush().await.map_err(|_| Closed)
+        let messages = frames.into_iter().map(|frame| self.message(frame)).collect::<Result<Vec<_>, _>>()?;
+        self.messages.send(messages).await
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
-        let frame = CloseFrame { code, reason: reason.into() };
-        let handshake = async {
-            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
-            }
-        };
-        // Whoever does not answer is closed all the same.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, handshake).await;
+        self.messages.close(code, reason).await;
     }
 }

@@ -7,6 +7,8 @@ use futures_util::SinkExt as _;
 use hudhud_proto::limits::FRAME_BYTES_MAX;
 use hudhud_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Event};
 use hudhud_proto::{Encoding, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 fn refused(opened: Result<impl Sized, tungstenite::Error>) -> (u16, String) {
@@ -98,6 +100,19 @@ async fn what_a_socket_does_not_take_ends_it() {
         let close = client.closed().await;
         assert_eq!(u16::from(close.code), code, "{close:?}");
         assert!(!close.reason.is_empty());
+    }
+    server.stop().await;
+}
+
+/// A client that closes is answered with a close of the same code (RFC 6455 §5.5.1), before the server ends the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_is_answered() {
+    let server = Server::start().await;
+    for encoding in Encoding::ALL {
+        let mut client = Client::connect(&server, encoding).await;
+        let leaving = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
+        client.socket.send(Message::Close(Some(leaving))).await.expect("it is open");
+        assert_eq!(client.closed().await.code, CloseCode::Normal);
     }
     server.stop().await;
 }
