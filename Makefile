@@ -19,6 +19,9 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(RELEASE),release,debug)
 PROFILE ?= default
 # Runs of the simulator.
 SEEDS ?= 100
+# What to fuzz, and for how long.
+TARGET ?=
+SECONDS ?= 60
 # Further arguments of what `run` and `chat` start.
 ARGS ?=
 
@@ -84,6 +87,15 @@ times: deps-build ## Whether answers that look alike take alike long. Let nothin
 	@cargo build --locked $(PROGRAMS)
 	scripts/compare-times $(BIN)
 
+.PHONY: fuzz
+fuzz: deps-build ## Wrong bytes for one decoder, for long. TARGET=client_frames SECONDS=600
+	@scripts/fuzz '$(TARGET)' '$(SECONDS)'
+
+.PHONY: conformance
+conformance: deps ## Other people's suites and clients against the server
+	@cargo build --quiet --locked --workspace --bins --examples
+	@scripts/conformance/run
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
@@ -106,7 +118,7 @@ record: deps-build ## Record the session that the README shows
 
 .PHONY: deps
 deps: ## Install what is missing to build and test
-	@scripts/deps build check
+	@scripts/deps build check suites
 
 .PHONY: deps-build
 deps-build:
@@ -120,4 +132,4 @@ clean: ## Remove what was built. Data of servers and clients stays
 help:
 	@awk 'BEGIN { FS = ":.*##" } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*##/ { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*##/ { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

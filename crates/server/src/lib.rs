@@ -10,7 +10,7 @@ mod engines;
 pub mod exit;
 mod fatal;
 pub mod http;
-mod listen;
+pub mod listen;
 pub mod openapi;
 mod start;
 pub mod telemetry;

@@ -1,0 +1,40 @@
+"""schemathesis: every operation of the OpenAPI document that the server serves, with bodies that fit it and bodies that do
+not, against all of its checks."""
+
+import os
+import pathlib
+import subprocess
+
+from servers import hudhud
+
+HERE = pathlib.Path(__file__).parent
+# Other seeds make other requests.
+SEED = 4
+EXAMPLES = 15
+# Of one run, in seconds.
+TIMEOUT = 600
+
+OPTIONS = [
+    "--checks=all",
+    f"--seed={SEED}",
+    f"--max-examples={EXAMPLES}",
+    "--generation-database=none",
+    "--workers=2",
+    "--continue-on-failure",
+    "--no-color",
+    # Not an operation of HTTP: it is an upgrade, which HTTP clients can't do. The other suites are about it.
+    "--exclude-path=/v1/ws",
+]
+
+
+def run(binaries, tools):
+    with hudhud(binaries) as address:
+        url = f"http://{address}"
+        variables = {"SCHEMATHESIS_HOOKS": "openapi_hooks", "PYTHONPATH": str(HERE), "HUDHUD_URL": url}
+        command = [tools / "python" / "bin" / "schemathesis", "run", *OPTIONS, f"{url}/openapi.json"]
+        done = subprocess.run(
+            command, cwd=tools, env=os.environ | variables, capture_output=True, text=True, timeout=TIMEOUT
+        )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return next((line.strip() for line in said.splitlines() if "generated," in line), "no failure")

@@ -1,0 +1,65 @@
+"""Servers of ours for a suite: the real one, and the listener with an echo behind it."""
+
+import contextlib
+import pathlib
+import re
+import subprocess
+import tempfile
+
+ROOT = pathlib.Path(__file__).parents[2]
+# Seconds.
+END_MAX = 30
+
+# Passwords are cheap and limits per time are wide, as a suite registers and asks as fast as it can. All else is as it is.
+CONFIG = """
+drain_ms = 1
+[registration]
+password_memory_kib = 64
+password_passes = 1
+[rates]
+commands = { burst = 1000000, interval_ms = 1 }
+look_ups = { burst = 1000000, interval_ms = 1 }
+invites = { burst = 1000000, interval_ms = 1 }
+log_ins_per_handle = { burst = 1000000, interval_ms = 1 }
+accounts_per_address = { burst = 1000000, interval_ms = 1 }
+"""
+
+
+@contextlib.contextmanager
+def hudhud(binaries):
+    """The server, on an empty folder. Yields its host and port. It must end well and log no error."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = pathlib.Path(folder, "hudhud.toml")
+        config.write_text(CONFIG)
+        options = ["--config", config, "--data", pathlib.Path(folder, "data"), "--listen", "127.0.0.1:0", "--log", "error"]
+        with _running([binaries / "hudhud", "serve", *options]) as (server, log, address):
+            yield address
+            server.terminate()
+            assert server.wait(END_MAX) == 0, f"the server ended with {server.returncode}"
+            log.seek(0)
+            said = log.read()
+            assert not said, f"the server logged:\n{said}"
+
+
+@contextlib.contextmanager
+def echo(binaries):
+    """The echo. Yields its host and port."""
+    with _running([binaries / "examples" / "echo"]) as (server, _, address):
+        yield address
+        assert server.poll() is None, f"the echo ended with {server.returncode}"
+
+
+@contextlib.contextmanager
+def _running(command):
+    with tempfile.TemporaryFile("w+") as log:
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            line = next((line for line in server.stdout if "listens on" in line), None)
+            if line is None:
+                log.seek(0)
+                raise RuntimeError(f"{command[0]} does not start: {log.read()}")
+            yield server, log, re.search(r"http://(\S+)", line)[1]
+        finally:
+            server.kill()
+            server.wait()
+            server.stdout.close()
