@@ -48,6 +48,8 @@ pub const WATCHED_MAX: usize = 64;
 pub const INVITE_VALID_S_DEFAULT: u64 = 7 * 24 * 3_600;
 /// The longest life of an invite, in seconds.
 pub const INVITE_VALID_S_MAX: u64 = 365 * 24 * 3_600;
+/// The longest life of a token that is asked for, in seconds: ten years.
+pub const TOKEN_VALID_S_MAX: u64 = 10 * 365 * 24 * 3_600;
 /// How long "somebody types" lasts, in milliseconds.
 pub const TYPING_MS: u64 = 10_000;
 /// How long a watch of presences lasts unless it is repeated, in milliseconds.

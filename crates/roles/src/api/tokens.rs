@@ -11,7 +11,7 @@ use crate::tables;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hudhud_ports::{Error, ErrorKind, Payload, Runtime, Scan, Write};
-use hudhud_proto::limits::TOKENS_MAX;
+use hudhud_proto::limits::{TOKEN_VALID_S_MAX, TOKENS_MAX};
 use hudhud_proto::v1::{
     CreateToken, ErrorCode, RevokeToken, TokenCreated, TokenInfo, TokenInfoRow, TokenList, TokenRow,
 };
@@ -25,8 +25,6 @@ const PREFIX: &str = "hh_";
 const SECRET_BYTES: usize = 32;
 /// The length of a token: the prefix and the random part in base64.
 const TEXT_BYTES: usize = PREFIX.len() + (SECRET_BYTES * 8).div_ceil(6);
-/// The longest life of a token that is asked for.
-const VALID_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 /// Tokens read at once: more than there may be, as log-ins at the same moment may each see room for one.
 const SCANNED_MAX: usize = 2 * TOKENS_MAX;
 /// How often revoking looks for tokens that were made meanwhile.
@@ -74,8 +72,8 @@ pub(super) async fn create(api: &Api, caller: &Caller, m: CreateToken) -> Result
         0 => api.services.settings.token_valid,
         seconds => Duration::from_secs(seconds),
     };
-    if valid > VALID_MAX {
-        return Err(ProtocolError::invalid(format!("valid_s is at most {}, ten years", VALID_MAX.as_secs())));
+    if valid > Duration::from_secs(TOKEN_VALID_S_MAX) {
+        return Err(ProtocolError::invalid(format!("valid_s is at most {TOKEN_VALID_S_MAX}, ten years")));
     }
     let (_, mut writes) = room_for_one(api, caller.account).await?;
     let made = make(api, caller.account, caller.device, label, valid);

@@ -126,9 +126,16 @@ impl Schema {
         let mut description = message.comment.clone();
         let choice = choice(&message.it);
         if !choice.is_empty() {
-            let alternatives: Vec<_> = choice.iter().map(|name| json!({ "required": [name] })).collect();
-            schema["oneOf"] = json!(alternatives);
+            let null_is_none = constraints::is_asked(name);
+            let alternatives = choice.iter().map(|one| match null_is_none {
+                true => only(one, &choice),
+                false => json!({ "required": [one] }),
+            });
+            schema["oneOf"] = alternatives.collect();
             description = format!("{description} It has exactly one of {}.", choice.join(", "));
+        }
+        if let Some(combinations) = constraints::combinations(name) {
+            schema["anyOf"] = combinations;
         }
         if !description.is_empty() {
             schema["description"] = json!(description.trim());
@@ -159,10 +166,39 @@ fn property(message: &str, field: &FieldDescriptorProto, comment: &str) -> Value
     if let (Value::Object(value), Value::Object(more)) = (&mut value, constraints::of(message, name)) {
         value.extend(more);
     }
+    if constraints::is_asked(message) && !constraints::required(message).contains(&json_name(field).as_str()) {
+        value = or_null(value);
+    }
     if !comment.is_empty() {
         value["description"] = json!(comment);
     }
     value
+}
+
+/// What a schema describes, or null.
+fn or_null(mut schema: Value) -> Value {
+    match schema["type"].take() {
+        Value::Array(mut types) => {
+            types.push(json!("null"));
+            schema["type"] = json!(types);
+            schema
+        }
+        Value::String(one) => {
+            schema["type"] = json!([one, "null"]);
+            schema
+        }
+        _ => {
+            schema.as_object_mut().expect("a schema is an object").remove("type");
+            json!({ "anyOf": [schema, { "type": "null" }] })
+        }
+    }
+}
+
+/// Of these fields this one is there; the others may be null, which is as if they were not.
+fn only(one: &str, fields: &[String]) -> Value {
+    let others = fields.iter().filter(|field| *field != one).map(|field| (field.clone(), json!({ "type": "null" })));
+    let properties: Map<_, _> = others.chain([(one.to_owned(), json!({ "not": { "type": "null" } }))]).collect();
+    json!({ "required": [one], "properties": properties })
 }
 
 /// The message or enum that a field is of, without its package.

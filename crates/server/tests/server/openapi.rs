@@ -77,8 +77,22 @@ async fn schemas_follow_the_protocol() {
     assert!(send["messageId"]["description"].as_str().is_some_and(|text| text.starts_with("UUIDv7")), "{send}");
     let accepted = &document["components"]["schemas"]["Accepted"]["properties"]["acceptedUs"];
     assert_eq!(accepted["type"], serde_json::json!(["string", "integer"]));
-    let choice = &document["components"]["schemas"]["OpenDirect"]["oneOf"];
-    assert_eq!(*choice, serde_json::json!([{ "required": ["account"] }, { "required": ["handle"] }]));
+    let choice = &document["components"]["schemas"]["Entry"]["oneOf"];
+    assert_eq!(*choice, serde_json::json!([{ "required": ["content"] }, { "required": ["event"] }]));
+}
+
+/// Null is what protobuf's JSON takes for a field that is left out, in what is asked; in no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn null_is_as_if_left_out() {
+    let document = document().await;
+    let schemas = &document["components"]["schemas"];
+    let fetch = &schemas["Fetch"]["properties"];
+    assert_eq!(fetch["conversation"]["type"], "string");
+    assert_eq!(fetch["limit"]["type"], serde_json::json!(["integer", "null"]));
+    assert_eq!(schemas["Profile"]["properties"]["handle"]["type"], "string");
+    let [account, _] = &schemas["OpenDirect"]["oneOf"].as_array().expect("a list")[..] else { panic!("two ways") };
+    let properties = serde_json::json!({ "account": { "not": { "type": "null" } }, "handle": { "type": "null" } });
+    assert_eq!(*account, serde_json::json!({ "required": ["account"], "properties": properties }));
 }
 
 fn collect(value: &Value, references: &mut Vec<String>) {
