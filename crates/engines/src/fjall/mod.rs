@@ -9,6 +9,8 @@
 //! shorter than a hand-over to another thread (29-34 µs for the last 50 entries of a conversation).
 
 mod expiry;
+#[doc(hidden)]
+pub mod fuzz;
 mod journal;
 mod row;
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl Commits {
         Self { epoch, next: 0, committed: vec![0; shards as usize] }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.put_u16(self.epoch);
         bytes.put_u32(u32::try_from(self.committed.len()).expect("a number of shards"));
@@ -44,7 +44,7 @@ impl Commits {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (checked, checksum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
         let fields = checked.strip_prefix(MAGIC)?;
         if crc32fast::hash(checked).to_be_bytes() != checksum || fields.len() < 14 {

@@ -67,7 +67,7 @@ pub(super) fn open(folder: &Path, shards: u32) -> Result<Meta> {
 }
 
 /// Epoch and number of shards.
-fn parse(text: &str) -> Option<(u16, u32)> {
+pub(super) fn parse(text: &str) -> Option<(u16, u32)> {
     let mut lines = text.lines();
     let ("hudhud bus, format 1", shards, epoch) = (lines.next()?, lines.next()?, lines.next()?) else { return None };
     Some((epoch.strip_prefix("epoch ")?.parse().ok()?, shards.strip_prefix("shards ")?.parse().ok()?))

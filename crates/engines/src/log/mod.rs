@@ -15,6 +15,8 @@
 mod commits;
 mod consumer;
 mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod meta;
 mod recovery;

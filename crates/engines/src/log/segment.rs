@@ -157,6 +157,13 @@ impl Header {
     }
 }
 
+/// Reads a header, as far as fuzzing is concerned.
+pub(super) fn check_header(bytes: &[u8; HEADER_BYTES as usize]) {
+    if let Some(header) = Header::decode(bytes) {
+        assert_eq!(header.encode(), *bytes);
+    }
+}
+
 fn random_salt() -> io::Result<u32> {
     let mut salt = [0; 4];
     getrandom::fill(&mut salt)?;

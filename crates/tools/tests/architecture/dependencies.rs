@@ -39,8 +39,9 @@ const LAYOUT: &[Rule] = &[
     rule("hudhud-client", &["hudhud-proto"], &[]),
     rule("hudhud-chat", &["hudhud-proto", "hudhud-client"], &[]),
     rule("hudhud-sim", &["hudhud-proto", "hudhud-ports", "hudhud-roles", "hudhud-client"], &[]),
-    rule("hudhud-e2e", ALL, &[]),
     rule("hudhud-bench", &["hudhud-proto"], &[]),
+    rule("hudhud-e2e", ALL, &["hudhud-fuzz"]),
+    rule("hudhud-fuzz", ALL, &[]),
     rule("hudhud-tools", &[], &[]),
 ];
 

@@ -1,0 +1,2 @@
+r
+correct horsebattery staple

@@ -1,0 +1,2 @@
+ 
+hht_examplehudhud-chat/0.1

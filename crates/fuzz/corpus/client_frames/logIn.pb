@@ -1,0 +1,2 @@
+Z
+alicecorrect horselaptop

@@ -1,0 +1,2 @@
+b
+e30.e30.c2lnlaptop

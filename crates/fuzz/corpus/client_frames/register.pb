@@ -1,0 +1,2 @@
+R+
+alicecorrect horseK7QM"laptop*Alice

@@ -1,0 +1,1 @@
+-%too many log-ins at this handle: wait°ê
