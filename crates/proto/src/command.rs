@@ -5,7 +5,11 @@
 
 use crate::ProtocolError;
 use crate::v1::{ClientFrame, ErrorCode, ServerFrame, client_frame::Command};
-use serde_json::{Map, Value};
+use serde::Deserialize as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, IntoDeserializer as _, MapAccess};
+use serde_json::Value;
+use serde_json::de::SliceRead;
 
 /// Who may give a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,14 +118,34 @@ pub fn from_json(name: &str, body: &[u8]) -> Result<Command, ProtocolError> {
     let info =
         find(name).ok_or_else(|| ProtocolError::new(ErrorCode::NotFound, format!("there is no command {name:?}")))?;
     let invalid = |error: serde_json::Error| ProtocolError::invalid(format!("{}: {error}", info.message));
-    let body: Map<String, Value> = match body {
-        [] => Map::new(),
-        body => serde_json::from_slice(body).map_err(invalid)?,
-    };
-    let frame = Map::from_iter([(info.name.to_owned(), Value::Object(body))]);
-    let mut frame: ClientFrame = serde_json::from_value(Value::Object(frame)).map_err(invalid)?;
+    let body = if body.is_empty() { b"{}" } else { body };
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(ProtocolError::invalid(format!("{}: the body is a JSON object", info.message)));
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let frame =
+        ClientFrame::deserialize(MapAccessDeserializer::new(OneField { name: Some(info.name), json: &mut json }));
+    let mut frame = frame.and_then(|frame| json.end().map(|()| frame)).map_err(invalid)?;
     crate::frame::text_to_payload(&mut frame);
     frame.command.ok_or_else(|| ProtocolError::invalid("the body is empty"))
+}
+
+/// A frame that has one field, whose value is still JSON: a body is read by the code that reads frames, and means the same.
+struct OneField<'a, 'de> {
+    name: Option<&'static str>,
+    json: &'a mut serde_json::Deserializer<SliceRead<'de>>,
+}
+
+impl<'de> MapAccess<'de> for OneField<'_, 'de> {
+    type Error = serde_json::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
+        self.name.take().map(|name| seed.deserialize(name.into_deserializer())).transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Self::Error> {
+        seed.deserialize(&mut *self.json)
+    }
 }
 
 /// The message inside an answer, as JSON.
@@ -152,6 +176,9 @@ mod tests {
         let error = from_json("send", br#"{"conversation": 5}"#).expect_err("a number is no id");
         assert_eq!(error.code, ErrorCode::Invalid);
         assert!(error.message.starts_with("Send: "), "{error}");
+        for body in [&b"[]"[..], b"{} {}", b"{", br#"{"seq": "=", "seq": "3"}"#] {
+            assert_eq!(from_json("read", body).map_err(|e| e.code), Err(ErrorCode::Invalid));
+        }
         assert_eq!(from_json("sned", b"{}").map_err(|e| e.code), Err(ErrorCode::NotFound));
     }
 }
