@@ -11,7 +11,7 @@ use hudhud_proto::v1::{
     AddMembers, ChangeAccepted, CreateGroup, Created, ErrorCode, Event, LeaveGroup, MemberLeft, MemberRemoved,
     MembersAdded, RemoveMember, RoleChanged, SetRole, Submit, Switch, UpdateGroup, Updated, event::What, submit,
 };
-use hudhud_proto::{AccountId, ConversationId, MessageId, Position, ProtocolError};
+use hudhud_proto::{AccountId, ConversationId, EnumValue, MessageId, Position, ProtocolError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(super) async fn create(api: &Api, caller: &Caller, create: CreateGroup) -> R
     let what = What::Created(Created {
         title: create.title,
         members: members.iter().map(|member| member.to_bytes()).collect(),
-        announce_only: create.announce_only.as_known() == Some(Switch::On),
+        announce_only: switch(create.announce_only)? == Switch::On,
     });
     let accepted_us = submit(api, caller, id, message, what.clone()).await?;
     // The creator writes to its group at once: until the dispatcher has made it, it is what it will be.
@@ -49,9 +49,8 @@ pub(super) async fn create(api: &Api, caller: &Caller, create: CreateGroup) -> R
 }
 
 pub(super) async fn update(api: &Api, caller: &Caller, update: UpdateGroup) -> Result<ChangeAccepted, ProtocolError> {
-    let unchanged =
-        update.title.is_empty() && update.announce_only.as_known().unwrap_or_default() == Switch::Unspecified;
-    if unchanged {
+    let announce_only = switch(update.announce_only)?;
+    if update.title.is_empty() && announce_only == Switch::Unspecified {
         return Err(ProtocolError::invalid("nothing to change: give a title or announce_only"));
     }
     if !update.title.is_empty() {
@@ -193,6 +192,38 @@ fn verify_title(title: &str) -> Result<(), ProtocolError> {
         true => Ok(()),
         false => {
             Err(ProtocolError::invalid(format!("a title has 1 to {TITLE_BYTES_MAX} bytes and no control characters")))
+        }
+    }
+}
+
+/// A switch as this version knows it: what it does not know must not get into a log.
+fn switch(asked: EnumValue<Switch>) -> Result<Switch, ProtocolError> {
+    asked.as_known().ok_or_else(|| ProtocolError::invalid("announce_only is on or off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Fixture;
+    use hudhud_proto::v1::ErrorCode;
+
+    /// Numbers of a switch that a later version may have are refused, and not written into a log.
+    #[tokio::test]
+    async fn a_switch_that_is_not_known_is_refused() {
+        let fixture = Fixture::new().await;
+        let alice = fixture.account("alice").await;
+        let announce_only = EnumValue::Unknown(7);
+        let message_id = fixture.message_id().to_bytes();
+        let created =
+            CreateGroup { message_id: message_id.clone(), title: "Hoopoes".into(), announce_only, ..Default::default() };
+        let changed = UpdateGroup { message_id, title: "Hoopoes".into(), announce_only, ..Default::default() };
+        let refused = [
+            super::create(&fixture.api, &alice, created).await.map(drop),
+            super::update(&fixture.api, &alice, changed).await.map(drop),
+        ];
+        for refusal in refused {
+            let error = refusal.expect_err("nobody knows what 7 means");
+            assert!(error.code == ErrorCode::Invalid && error.message.contains("announce_only"), "{error}");
         }
     }
 }
