@@ -64,9 +64,9 @@ impl Messages {
     async fn refuse(&mut self, error: axum::Error) {
         let error = error.into_inner();
         let (code, reason) = match error.downcast_ref::<tungstenite::Error>() {
-            Some(tungstenite::Error::Capacity(tungstenite::error::CapacityError::MessageTooLong { max_size, .. })) => {
-                (close_code::SIZE, format!("a frame has at most {max_size} bytes"))
-            }
+            Some(tungstenite::Error::Capacity(tungstenite::error::CapacityError::MessageTooLong {
+                max_size, ..
+            })) => (close_code::SIZE, format!("a frame has at most {max_size} bytes")),
             Some(tungstenite::Error::Utf8(_)) => (close_code::INVALID, "a text message is UTF-8".to_owned()),
             Some(tungstenite::Error::Protocol(error)) => (close_code::PROTOCOL, error.to_string()),
             _ => return,

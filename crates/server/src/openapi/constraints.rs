@@ -44,13 +44,22 @@ pub fn alternatives(message: &str) -> &'static [&'static str] {
 pub fn combinations(message: &str) -> Option<Value> {
     let switched = json!({ "enum": ["SWITCH_ON", "SWITCH_OFF"] });
     match message {
-        "Content" => Some(json!([{ "required": ["text"] }, { "required": ["contentType", "payload"] }])),
+        "Content" => Some(json!([
+            { "required": ["text"], "properties": { "text": not_null(), "payload": { "type": "null" } } },
+            { "required": ["contentType", "payload"],
+              "properties": { "contentType": not_null(), "payload": not_null() } },
+        ])),
         "UpdateGroup" => Some(json!([
             { "required": ["title"], "properties": { "title": { "type": "string", "minLength": 1 } } },
             { "required": ["announceOnly"], "properties": { "announceOnly": switched } },
         ])),
         _ => None,
     }
+}
+
+/// Something is there.
+pub fn not_null() -> Value {
+    json!({ "not": { "type": "null" } })
 }
 
 /// Whether a message is a part of what is asked. There a field that may be left out may be null as well.
@@ -115,7 +124,7 @@ pub fn of(message: &str, field: &str) -> Value {
 /// A number of 64 bits up to a limit, as a number and as its decimal digits.
 fn at_most(limit: u64) -> Value {
     let digits = limit.to_string();
-    let mut patterns = vec![format!("[0-9]{{0,{}}}", digits.len() - 1), digits.clone()];
+    let mut patterns = vec![format!("[0-9]{{1,{}}}", digits.len() - 1), digits.clone()];
     for (place, digit) in digits.char_indices().filter(|(_, digit)| *digit != '0') {
         let smaller = char::from(u8::try_from(digit).expect("a digit") - 1);
         patterns.push(format!("{}[0-{smaller}][0-9]{{{}}}", &digits[..place], digits.len() - place - 1));
@@ -132,6 +141,6 @@ mod tests {
     fn a_limit_is_the_same_in_digits() {
         let limit = at_most(307);
         assert_eq!(limit["maximum"], 307);
-        assert_eq!(limit["pattern"], "^0*([0-9]{0,2}|307|[0-2][0-9]{2}|30[0-6][0-9]{0})$");
+        assert_eq!(limit["pattern"], "^0*([0-9]{1,2}|307|[0-2][0-9]{2}|30[0-6][0-9]{0})$");
     }
 }

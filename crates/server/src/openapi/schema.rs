@@ -116,7 +116,8 @@ impl Schema {
             if let Some(inner) = type_name(field) {
                 self.collect(inner, schemas);
             }
-            properties.insert(json_name(field), property(name, field, comment));
+            let values = type_name(field).and_then(|name| self.enums.get(name)).map_or(0, |it| it.it.value.len());
+            properties.insert(json_name(field), property(name, field, values, comment));
         }
         let mut schema = json!({ "type": "object", "properties": properties });
         let required = constraints::required(name);
@@ -144,7 +145,8 @@ impl Schema {
     }
 }
 
-fn property(message: &str, field: &FieldDescriptorProto, comment: &str) -> Value {
+/// A field of a message, whose type has so many values if it is an enum.
+fn property(message: &str, field: &FieldDescriptorProto, values: usize, comment: &str) -> Value {
     let name = field.name.as_deref().unwrap_or_default();
     let mut value = match field.r#type {
         Some(Type::TYPE_BOOL) => json!({ "type": "boolean" }),
@@ -165,6 +167,10 @@ fn property(message: &str, field: &FieldDescriptorProto, comment: &str) -> Value
     }
     if let (Value::Object(value), Value::Object(more)) = (&mut value, constraints::of(message, name)) {
         value.extend(more);
+    }
+    if constraints::is_asked(message) && field.r#type == Some(Type::TYPE_ENUM) {
+        // By its number too, as protobuf's JSON has it.
+        value = json!({ "anyOf": [value, { "type": "integer", "minimum": 0, "maximum": values - 1 }] });
     }
     if constraints::is_asked(message) && !constraints::required(message).contains(&json_name(field).as_str()) {
         value = or_null(value);
@@ -188,7 +194,8 @@ fn or_null(mut schema: Value) -> Value {
             schema
         }
         _ => {
-            schema.as_object_mut().expect("a schema is an object").remove("type");
+            let schema = schema.as_object_mut().expect("a schema is an object");
+            schema.remove("type");
             json!({ "anyOf": [schema, { "type": "null" }] })
         }
     }
@@ -197,7 +204,7 @@ fn or_null(mut schema: Value) -> Value {
 /// Of these fields this one is there; the others may be null, which is as if they were not.
 fn only(one: &str, fields: &[String]) -> Value {
     let others = fields.iter().filter(|field| *field != one).map(|field| (field.clone(), json!({ "type": "null" })));
-    let properties: Map<_, _> = others.chain([(one.to_owned(), json!({ "not": { "type": "null" } }))]).collect();
+    let properties: Map<_, _> = others.chain([(one.to_owned(), constraints::not_null())]).collect();
     json!({ "required": [one], "properties": properties })
 }
 

@@ -97,6 +97,7 @@ fn limits_are_those_of_the_code() {
         ("watched_max", limits::WATCHED_MAX as u64),
         ("invite_valid_s_default", limits::INVITE_VALID_S_DEFAULT),
         ("invite_valid_s_max", limits::INVITE_VALID_S_MAX),
+        ("token_valid_s_max", limits::TOKEN_VALID_S_MAX),
         ("typing_ms", limits::TYPING_MS),
         ("watch_ms", limits::WATCH_MS),
     ] {
