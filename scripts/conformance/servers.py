@@ -19,9 +19,18 @@ password_passes = 1
 [rates]
 commands = { burst = 1000000, interval_ms = 1 }
 look_ups = { burst = 1000000, interval_ms = 1 }
+look_ups_per_address = { burst = 1000000, interval_ms = 1 }
+look_ups_in_all = { burst = 1000000, interval_ms = 1 }
 invites = { burst = 1000000, interval_ms = 1 }
+invites_per_address = { burst = 1000000, interval_ms = 1 }
+invites_in_all = { burst = 1000000, interval_ms = 1 }
 log_ins_per_handle = { burst = 1000000, interval_ms = 1 }
+log_ins_per_handle_in_all = { burst = 1000000, interval_ms = 1 }
 accounts_per_address = { burst = 1000000, interval_ms = 1 }
+accounts_in_all = { burst = 1000000, interval_ms = 1 }
+group_adds = { burst = 1000000, interval_ms = 1 }
+group_adds_per_address = { burst = 1000000, interval_ms = 1 }
+group_adds_in_all = { burst = 1000000, interval_ms = 1 }
 """
 
 

@@ -46,11 +46,29 @@ const WORLD_BYTES: usize = 6 * MIB;
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-    Target { name: "client_frames", run: frames::client, short_run: 200_000, memory_factor: 256, memory_base: 16 * KIB },
-    Target { name: "server_frames", run: frames::server, short_run: 100_000, memory_factor: 256, memory_base: 16 * KIB },
+    Target {
+        name: "client_frames",
+        run: frames::client,
+        short_run: 200_000,
+        memory_factor: 256,
+        memory_base: 16 * KIB,
+    },
+    Target {
+        name: "server_frames",
+        run: frames::server,
+        short_run: 100_000,
+        memory_factor: 256,
+        memory_base: 16 * KIB,
+    },
     Target { name: "bodies", run: bodies::run, short_run: 20_000, memory_factor: 512, memory_base: WORLD_BYTES },
     Target { name: "tokens", run: tokens::run, short_run: 10_000, memory_factor: 64, memory_base: WORLD_BYTES },
-    Target { name: "connections", run: connections::run, short_run: 10_000, memory_factor: 512, memory_base: WORLD_BYTES },
+    Target {
+        name: "connections",
+        run: connections::run,
+        short_run: 10_000,
+        memory_factor: 512,
+        memory_base: WORLD_BYTES,
+    },
     Target { name: "records", run: records::run, short_run: 100_000, memory_factor: 512, memory_base: 64 * KIB },
     Target { name: "rows", run: rows::run, short_run: 200_000, memory_factor: 256, memory_base: 16 * KIB },
     Target { name: "config", run: config::run, short_run: 20_000, memory_factor: 512, memory_base: MIB },

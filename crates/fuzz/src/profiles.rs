@@ -36,7 +36,9 @@ pub fn run(input: &[u8]) {
         std::fs::remove_file(profile.join(format!("{DATABASE}{ending}"))).ok();
     }
     std::fs::write(profile.join(DATABASE), bytes).expect("written");
-    let Ok(mut storage) = Profile::open(folder.path(), NAME).expect("nobody else has it").into_storage() else { return };
+    let Ok(mut storage) = Profile::open(folder.path(), NAME).expect("nobody else has it").into_storage() else {
+        return;
+    };
     if let Ok(state) = storage.load() {
         assert!(state.entries.iter().all(|entry| Entry::from_wire(entry.to_wire()).is_ok_and(|again| again == *entry)));
     }

@@ -27,11 +27,8 @@ pub fn run(input: &[u8]) {
     hudhud_engines::fjall::fuzz::decode(input);
     keys(input);
     let Some((kind, value)) = input.split_first() else { return };
-    let row = |sort: &[u8]| Row {
-        sort: Bytes::copy_from_slice(sort),
-        value: Bytes::copy_from_slice(value),
-        version: 1,
-    };
+    let row =
+        |sort: &[u8]| Row { sort: Bytes::copy_from_slice(sort), value: Bytes::copy_from_slice(value), version: 1 };
     KINDS[usize::from(*kind) % KINDS.len()](&row(b""));
     for sort in [&b"h"[..], &tables::member(CONVERSATION, ACCOUNT).sort, value] {
         if let Ok(conversation) = Conversation::from_rows(CONVERSATION, &[row(sort)]) {

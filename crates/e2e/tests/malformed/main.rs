@@ -112,7 +112,9 @@ async fn chat(server: SocketAddr, over: Arc<AtomicBool>) -> u64 {
         assert_eq!((entry.seq, &entry.message_id[..]), (sent, &message.as_bytes()[..]));
         let received = v1::Received { conversation: accepted.conversation, seq: sent };
         assert!(matches!(bobby.ask(Command::Received(received)).await, Event::Done(_)));
-        alice.pushed(|event| matches!(event, Event::Receipt(receipt) if is_received(&receipt, sent)).then_some(())).await;
+        alice
+            .pushed(|event| matches!(event, Event::Receipt(receipt) if is_received(&receipt, sent)).then_some(()))
+            .await;
         tokio::time::sleep(PAUSE).await;
     }
     sent

@@ -214,8 +214,12 @@ mod tests {
         let alice = fixture.account("alice").await;
         let announce_only = EnumValue::Unknown(7);
         let message_id = fixture.message_id().to_bytes();
-        let created =
-            CreateGroup { message_id: message_id.clone(), title: "Hoopoes".into(), announce_only, ..Default::default() };
+        let created = CreateGroup {
+            message_id: message_id.clone(),
+            title: "Hoopoes".into(),
+            announce_only,
+            ..Default::default()
+        };
         let changed = UpdateGroup { message_id, title: "Hoopoes".into(), announce_only, ..Default::default() };
         let refused = [
             super::create(&fixture.api, &alice, created).await.map(drop),
