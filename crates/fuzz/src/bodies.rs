@@ -38,6 +38,8 @@ fn as_in_a_frame(name: &str, body: &[u8], command: &hudhud_proto::v1::client_fra
     match Encoding::Json.decode_client(&frame) {
         Ok(frame) => assert_eq!(frame.command.as_ref(), Some(command)),
         Err(FrameError::TooLong(_)) => {}
+        // A frame is one level deeper.
+        Err(error) if error.to_string().contains("recursion limit") => {}
         Err(error) => panic!("a body of {name} that is none in a frame: {error}"),
     }
 }
