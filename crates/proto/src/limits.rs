@@ -56,5 +56,5 @@ pub const TYPING_MS: u64 = 10_000;
 pub const WATCH_MS: u64 = 120_000;
 /// Spans that a member's row keeps: each leave and return makes one; the oldest goes first.
 pub const MEMBER_SPANS_MAX: usize = 16;
-/// How far the seq jumps when the bus enters a new epoch: beyond every seq that the lost tail can have used.
+/// How far the seq jumps with each new epoch of the bus: beyond every seq that the lost tail can have used.
 pub const EPOCH_SEQ_JUMP: u64 = 1 << 20;
