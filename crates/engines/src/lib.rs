@@ -5,7 +5,11 @@
 //! `tests/conformance.rs` runs against every engine.
 
 #[cfg(feature = "embedded")]
+mod files;
+#[cfg(feature = "embedded")]
 pub mod fjall;
+#[cfg(feature = "embedded")]
+mod format;
 #[cfg(feature = "embedded")]
 pub mod log;
 #[cfg(feature = "embedded")]
@@ -13,5 +17,9 @@ pub mod moka;
 mod open;
 mod runtime;
 
+#[cfg(feature = "embedded")]
+pub use format::{FORMAT, check as check_format};
+#[cfg(feature = "embedded")]
+pub use open::{Embedded, Moment, remembered};
 pub use open::{Engines, OpenError, Options, Urls, open};
 pub use runtime::runtime;

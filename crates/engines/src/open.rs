@@ -1,7 +1,7 @@
 //! Opens the engines that URLs name: the one place that knows which are compiled in.
 
 #[cfg(feature = "embedded")]
-use crate::{fjall, log, moka};
+use crate::{fjall, format, log, moka};
 use futures_util::future::BoxFuture;
 use hudhud_ports::{Bus, Cache, Clock, Error, Result as PortResult, Store, memory};
 use std::sync::Arc;
@@ -74,6 +74,72 @@ const KNOWN: &str = "`embedded:/path/to/a/folder`, or `memory:` to keep nothing"
 #[cfg(not(feature = "embedded"))]
 const KNOWN: &str = "`memory:` to keep nothing (this build has no other engine)";
 
+/// Embedded engines, for what no port offers: a backup.
+#[cfg(feature = "embedded")]
+#[derive(Clone)]
+pub struct Embedded {
+    messages: Arc<fjall::Store>,
+    directory: Arc<fjall::Store>,
+    bus: Arc<log::Bus>,
+}
+
+/// Databases and bus at one moment.
+///
+/// What a shard committed is in the databases, and what is in the databases is committed or in the tail: applying the tail again
+/// leads to where the server was.
+#[cfg(feature = "embedded")]
+pub struct Moment {
+    /// The database of conversations.
+    pub messages: fjall::Frozen,
+    /// The database of accounts.
+    pub directory: fjall::Frozen,
+    /// What is accepted and not committed.
+    pub tail: log::Tail,
+    /// The number of shards.
+    pub shards: u32,
+}
+
+#[cfg(feature = "embedded")]
+impl Embedded {
+    /// Databases and bus as they are now. Everything that was acknowledged before the call is in it. Writes go on beside it, but
+    /// for an instant. Blocks.
+    ///
+    /// # Errors
+    /// When an engine is closed or failed.
+    pub fn freeze(&self) -> PortResult<Moment> {
+        // While the bus stands still: nothing becomes visible to dispatchers that is not in the tail, and nothing is committed
+        // that is not in the views.
+        let (tail, views) = self.bus.freeze(|| Ok::<_, Error>((self.messages.freeze()?, self.directory.freeze()?)));
+        let (messages, directory) = views?;
+        Ok(Moment { messages, directory, tail, shards: self.bus.shards() })
+    }
+}
+
+/// How far the bus had come, remembered by the store: a row of the engines' own.
+#[cfg(feature = "embedded")]
+pub mod remembered {
+    use bytes::Bytes;
+    use hudhud_ports::{Database, Key, Result, Store, Table, Write};
+    use hudhud_proto::Position;
+
+    /// Partition `bus` → `reached` → a position (8); version: the position.
+    pub const ENGINES: &Table = &Table { name: "engines", database: Database::Messages, ttl: None };
+
+    fn key() -> Key {
+        Key { table: ENGINES, partition: Bytes::from_static(b"bus"), sort: Bytes::from_static(b"reached") }
+    }
+
+    pub(super) async fn load(store: &impl Store) -> Result<Position> {
+        Ok(store.get(key()).await?.map_or(Position::ZERO, |row| Position::from_u64(row.version)))
+    }
+
+    pub(super) async fn save(store: &impl Store, reached: Position) -> Result<()> {
+        let (value, version) = (Bytes::copy_from_slice(&reached.as_u64().to_be_bytes()), reached.as_u64());
+        store.write(vec![Write { key: key(), value: Some(value), version }]).await?;
+        store.flush().await
+    }
+}
+
 /// An engine for every port.
 pub struct Engines {
     /// The database of conversations.
@@ -84,6 +150,9 @@ pub struct Engines {
     pub bus: Arc<dyn Bus>,
     /// The cache.
     pub cache: Arc<dyn Cache>,
+    /// All of them, where all are embedded.
+    #[cfg(feature = "embedded")]
+    pub embedded: Option<Embedded>,
     /// What is left to do at the end, in this order.
     closing: Vec<BoxFuture<'static, PortResult<()>>>,
 }
@@ -122,14 +191,19 @@ impl Url {
 pub async fn open(urls: &Urls, options: &Options, clock: Arc<dyn Clock>) -> Result<Engines, OpenError> {
     let (messages_url, directory_url) = (Url::parse(&urls.messages)?, Url::parse(&urls.directory)?);
     let (bus_url, cache_url) = (Url::parse(&urls.bus)?, Url::parse(&urls.cache)?);
-    let mut closing = Vec::new();
-    let bus = open_bus(bus_url, options, &mut closing).await?;
-    let messages = open_store(&messages_url, options, &clock, &mut closing).await?;
-    let directory = if directory_url == messages_url {
-        messages.clone()
-    } else {
-        open_store(&directory_url, options, &clock, &mut closing).await?
+    #[cfg(feature = "embedded")]
+    for url in [&messages_url, &directory_url, &bus_url] {
+        if let Url::Embedded(path) = url {
+            let path = path.clone();
+            blocking(move || format::check(&path)).await?;
+        }
+    }
+    let messages = open_store(&messages_url, options, &clock).await?;
+    let directory = match directory_url == messages_url {
+        true => messages.clone(),
+        false => open_store(&directory_url, options, &clock).await?,
     };
+    let bus = open_bus(&bus_url, options, &messages).await?;
     let cache: Arc<dyn Cache> = match cache_url {
         Url::Memory => {
             let bytes_max = usize::try_from(options.cache_bytes_max).unwrap_or(usize::MAX);
@@ -138,44 +212,127 @@ pub async fn open(urls: &Urls, options: &Options, clock: Arc<dyn Clock>) -> Resu
         #[cfg(feature = "embedded")]
         Url::Embedded(_) => Arc::new(moka::Cache::new(clock, options.cache_bytes_max)),
     };
-    Ok(Engines { messages, directory, bus, cache, closing })
+    let mut closing: Closing = Vec::new();
+    bus.close_last(&messages, &mut closing);
+    messages.close_last(&mut closing);
+    if directory_url != messages_url {
+        directory.close_last(&mut closing);
+    }
+    Ok(Engines {
+        #[cfg(feature = "embedded")]
+        embedded: match (&messages, &directory, &bus) {
+            (OpenStore::Embedded(messages), OpenStore::Embedded(directory), OpenBus::Embedded(bus)) => {
+                let (messages, directory, bus) = (messages.clone(), directory.clone(), bus.clone());
+                Some(Embedded { messages, directory, bus })
+            }
+            _ => None,
+        },
+        messages: messages.port(),
+        directory: directory.port(),
+        bus: bus.port(),
+        cache,
+        closing,
+    })
 }
 
 type Closing = Vec<BoxFuture<'static, PortResult<()>>>;
 
-async fn open_store(
-    url: &Url,
-    options: &Options,
-    clock: &Arc<dyn Clock>,
-    closing: &mut Closing,
-) -> Result<Arc<dyn Store>, OpenError> {
-    let clock = clock.clone();
-    match url {
-        Url::Memory => Ok(Arc::new(memory::Store::new(clock))),
-        #[cfg(feature = "embedded")]
-        Url::Embedded(path) => {
-            let (path, options) = (path.join("store"), options.store);
-            let store = Arc::new(blocking(move || fjall::Store::open(&path, options, clock)).await?);
-            let closed = store.clone();
-            closing.push(Box::pin(async move { closed.close().await }));
-            Ok(store)
+#[derive(Clone)]
+enum OpenStore {
+    Memory(Arc<memory::Store>),
+    #[cfg(feature = "embedded")]
+    Embedded(Arc<fjall::Store>),
+}
+
+impl OpenStore {
+    fn port(self) -> Arc<dyn Store> {
+        match self {
+            Self::Memory(store) => store,
+            #[cfg(feature = "embedded")]
+            Self::Embedded(store) => store,
+        }
+    }
+
+    fn close_last(&self, closing: &mut Closing) {
+        match self {
+            Self::Memory(_) => {}
+            #[cfg(feature = "embedded")]
+            Self::Embedded(store) => {
+                let store = store.clone();
+                closing.push(Box::pin(async move { store.close().await }));
+            }
         }
     }
 }
 
-async fn open_bus(url: Url, options: &Options, closing: &mut Closing) -> Result<Arc<dyn Bus>, OpenError> {
+enum OpenBus {
+    Memory(Arc<memory::Bus>),
+    #[cfg(feature = "embedded")]
+    Embedded(Arc<log::Bus>),
+}
+
+impl OpenBus {
+    fn port(self) -> Arc<dyn Bus> {
+        match self {
+            Self::Memory(bus) => bus,
+            #[cfg(feature = "embedded")]
+            Self::Embedded(bus) => bus,
+        }
+    }
+
+    fn close_last(&self, messages: &OpenStore, closing: &mut Closing) {
+        match (self, messages) {
+            (Self::Memory(_), _) => {}
+            #[cfg(feature = "embedded")]
+            (Self::Embedded(bus), OpenStore::Memory(_)) => {
+                let bus = bus.clone();
+                closing.push(Box::pin(async move { bus.close().await }));
+            }
+            #[cfg(feature = "embedded")]
+            (Self::Embedded(bus), OpenStore::Embedded(store)) => {
+                let (bus, store) = (bus.clone(), store.clone());
+                closing.push(Box::pin(async move {
+                    bus.close().await?;
+                    remembered::save(&*store, bus.reached()).await
+                }));
+            }
+        }
+    }
+}
+
+async fn open_store(url: &Url, options: &Options, clock: &Arc<dyn Clock>) -> Result<OpenStore, OpenError> {
+    let clock = clock.clone();
+    match url {
+        Url::Memory => Ok(OpenStore::Memory(Arc::new(memory::Store::new(clock)))),
+        #[cfg(feature = "embedded")]
+        Url::Embedded(path) => {
+            let (path, options) = (path.join("store"), options.store);
+            let store = blocking(move || fjall::Store::open(&path, options, clock)).await?;
+            Ok(OpenStore::Embedded(Arc::new(store)))
+        }
+    }
+}
+
+/// A bus that is on disk must not be behind what a store on disk remembers of it.
+async fn open_bus(url: &Url, options: &Options, messages: &OpenStore) -> Result<OpenBus, OpenError> {
     match url {
         Url::Memory => {
             let options = memory::BusOptions { shards: options.shards, ..memory::BusOptions::default() };
-            Ok(Arc::new(memory::Bus::new(options)))
+            Ok(OpenBus::Memory(Arc::new(memory::Bus::new(options))))
         }
         #[cfg(feature = "embedded")]
         Url::Embedded(path) => {
-            let options = log::BusOptions { shards: options.shards, ..options.bus };
-            let bus = Arc::new(blocking(move || log::Bus::open(&path.join("bus"), options)).await?);
-            let closed = bus.clone();
-            closing.push(Box::pin(async move { closed.close().await }));
-            Ok(bus)
+            let (path, options) = (path.join("bus"), log::BusOptions { shards: options.shards, ..options.bus });
+            let reached = match messages {
+                OpenStore::Memory(_) => hudhud_proto::Position::ZERO,
+                OpenStore::Embedded(store) => remembered::load(&**store).await?,
+            };
+            let bus = Arc::new(blocking(move || log::Bus::open_behind(&path, options, reached)).await?);
+            if let OpenStore::Embedded(store) = messages {
+                // Before anything is appended: a bus that is lost from now on is known to have had this epoch.
+                remembered::save(&**store, bus.reached()).await?;
+            }
+            Ok(OpenBus::Embedded(bus))
         }
     }
 }

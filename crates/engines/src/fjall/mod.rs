@@ -8,10 +8,14 @@
 //! no locks, atomic for free, one fsync for all who flush. Reads run on the caller's thread: from the block cache they are
 //! shorter than a hand-over to another thread (29-34 µs for the last 50 entries of a conversation).
 
+mod archive;
 mod expiry;
+mod frozen;
 #[doc(hidden)]
 pub mod fuzz;
+mod inspect;
 mod journal;
+mod mark;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -20,7 +24,8 @@ mod writer;
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _};
 use hudhud_ports::limits::{check_key, check_key_part, check_writes};
-use hudhud_ports::{Claim, Clock, Error, ErrorKind, Key, Order, Result, Row, Scan, Table, Write};
+use hudhud_ports::{Claim, Clock, Error, ErrorKind, Key, Order, Result, Row, Scan, Write};
+use mark::{Mark, Synced};
 use parking_lot::Mutex;
 use row::Cell;
 use std::io;
@@ -29,7 +34,13 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
+pub use frozen::Frozen;
+pub use inspect::check_files;
+pub use row::StoredRow;
+
 const ENGINE: &str = "embedded store";
+const MESSAGES: &str = "messages";
+const DIRECTORY: &str = "directory";
 /// Calls that wait for the writer; more wait for their turn to do so.
 const QUEUED_CALLS_MAX: usize = 1_024;
 
@@ -86,26 +97,48 @@ impl Store {
     pub fn open(path: &Path, options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let failed = |error| open_error(path, error);
         std::fs::create_dir_all(path).map_err(|error| failed(fjall::Error::Io(error)))?;
-        let database = match open_database(path, &options, &clock) {
-            Err(fjall::Error::JournalRecovery(_)) if journal::cut_torn_tail(path)? => {
-                open_database(path, &options, &clock)
-            }
-            outcome => outcome,
-        };
-        let database = database.map_err(failed)?;
+        let lock = inspect::lock(path)?;
+        let synced = Synced::load(path).map_err(|error| failed(fjall::Error::Io(error)))?;
+        inspect::before_opening(path)?;
+        journal::check(path, synced.as_ref())?;
+        // fjall takes it now. Whoever is quicker has the folder as it was left here.
+        drop(lock);
+        let database = open_database(path, &options, &clock).map_err(failed)?;
+        if let Some(missing) =
+            [MESSAGES, DIRECTORY].iter().find(|name| synced.is_some() && !database.keyspace_exists(name))
+        {
+            let cause = format!("{}: the keyspace {missing} is missing. Restore a backup", path.display());
+            return Err(Error::new(ErrorKind::Corrupt, ENGINE, "open").because(cause));
+        }
         let keyspace_options = || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes_max);
         let keyspace = |name: &str| database.keyspace(name, keyspace_options).map_err(failed);
-        let (messages, directory) = (keyspace("messages")?, keyspace("directory")?);
+        let (messages, directory) = (keyspace(MESSAGES)?, keyspace(DIRECTORY)?);
+        let synced = compare(path, synced, &messages)?;
         let failed = OnceLock::new();
         let path = path.to_owned();
         let shared = Arc::new(Shared { path, options, clock, database, messages, directory, failed });
         let (calls, receiver) = mpsc::channel(QUEUED_CALLS_MAX);
         let writer = std::thread::Builder::new().name("hudhud-store".into()).spawn({
             let shared = shared.clone();
-            move || writer::run(&shared, receiver)
+            move || writer::run(&shared, synced, receiver)
         });
         let writer = writer.map_err(|error| Error::new(ErrorKind::Unavailable, ENGINE, "open").because(error))?;
         Ok(Self { shared, calls, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// A view of everything at this moment. Every write that returned before is in it. Blocks, for as long as a group of writes
+    /// takes.
+    pub fn freeze(&self) -> Result<Frozen> {
+        let gone = || self.shared.gone("freeze");
+        let (done, frozen) = oneshot::channel();
+        self.calls.blocking_send(writer::Call::Freeze { done }).map_err(|_| gone())?;
+        let snapshot = frozen.blocking_recv().map_err(|_| gone())?;
+        Ok(Frozen::new(snapshot, self.shared.messages.clone(), self.shared.directory.clone()))
+    }
+
+    /// Stores rows as they were stored elsewhere, whatever is there.
+    pub async fn import(&self, rows: Vec<StoredRow>) -> Result<()> {
+        self.call("import", |done| writer::Call::Import { rows, done }).await
     }
 
     /// Flushes, and refuses every later write. The folder is free once the store is dropped.
@@ -136,15 +169,15 @@ impl Store {
 }
 
 impl Shared {
-    fn keyspace(&self, table: &Table) -> &Keyspace {
-        match table.database {
+    fn keyspace(&self, database: hudhud_ports::Database) -> &Keyspace {
+        match database {
             hudhud_ports::Database::Messages => &self.messages,
             hudhud_ports::Database::Directory => &self.directory,
         }
     }
 
-    fn read(&self, table: &Table, key: &[u8]) -> Result<Option<Cell>> {
-        let stored = self.keyspace(table).get(key).map_err(|error| read_error("get", error))?;
+    fn read(&self, database: hudhud_ports::Database, key: &[u8]) -> Result<Option<Cell>> {
+        let stored = self.keyspace(database).get(key).map_err(|error| read_error("get", error))?;
         stored.as_deref().map(Cell::decode).transpose()
     }
 
@@ -155,6 +188,39 @@ impl Shared {
             None => Error::new(ErrorKind::Unavailable, ENGINE, op).because("it was closed"),
         }
     }
+}
+
+/// Holds what came up against what the file says that was synced, and writes the file where it is not there. Returns what the
+/// store goes on from.
+fn compare(path: &Path, synced: Option<Synced>, messages: &Keyspace) -> Result<Synced> {
+    let row = messages.get(mark::KEY).map_err(|error| read_error("open", error))?;
+    let last = row.as_deref().and_then(Mark::decode);
+    let number = last.map_or(0, |mark| mark.number);
+    if let Some(synced) =
+        synced.filter(|synced| synced.number > number || last.is_some_and(|last| last.salt != synced.salt))
+    {
+        let cause = format!(
+            "{}: it ends at batch {number}, but batch {} was flushed once: a journal was cut or is missing, or files of \
+             different folders were mixed. Restore a backup",
+            path.display(),
+            synced.number
+        );
+        return Err(Error::new(ErrorKind::Corrupt, ENGINE, "open").because(cause));
+    }
+    let salt = match (last, synced) {
+        (Some(last), _) => last.salt,
+        (None, Some(synced)) => synced.salt,
+        (None, None) => {
+            let mut salt = mark::Salt::default();
+            getrandom::fill(&mut salt)
+                .map_err(|error| Error::new(ErrorKind::Unavailable, ENGINE, "open").because(error))?;
+            salt
+        }
+    };
+    let now = Synced { salt, number };
+    // fjall has synced what it recovered.
+    now.store(path).map_err(|error| open_error(path, fjall::Error::Io(error)))?;
+    Ok(now)
 }
 
 fn open_database(path: &Path, options: &StoreOptions, clock: &Arc<dyn Clock>) -> fjall::Result<Database> {
@@ -176,7 +242,7 @@ fn open_error(path: &Path, error: fjall::Error) -> Error {
         E::Storage(fjall::LsmError::Io(_)) => {
             (ErrorKind::Unavailable, "check the disk, the folder and its permissions")
         }
-        _ => (ErrorKind::Corrupt, "restore this folder from a backup"),
+        _ => (ErrorKind::Corrupt, "restore a backup"),
     };
     Error::new(kind, ENGINE, "open").because(format!("{}: {error}; {advice}", path.display()))
 }
@@ -197,7 +263,7 @@ fn read_error(op: &'static str, error: fjall::Error) -> Error {
 impl hudhud_ports::Store for Store {
     async fn get(&self, key: Key) -> Result<Option<Row>> {
         check_key(ENGINE, "get", &key)?;
-        let cell = self.shared.read(key.table, &row::key_bytes(&key))?;
+        let cell = self.shared.read(key.table.database, &row::key_bytes(&key))?;
         Ok(cell.and_then(|cell| cell.into_row(key.sort, self.shared.clock.now_us())))
     }
 
@@ -214,7 +280,7 @@ impl hudhud_ports::Store for Store {
             None => std::ops::Bound::Excluded(row::after_prefix(prefix)),
         };
         // Of a snapshot: a keyspace's own range shows what is written while it is read.
-        let mut stored = self.shared.database.snapshot().range(self.shared.keyspace(scan.table), (from, to));
+        let mut stored = self.shared.database.snapshot().range(self.shared.keyspace(scan.table.database), (from, to));
         let now_us = self.shared.clock.now_us();
         let mut rows = Vec::new();
         while rows.len() < scan.limit {

@@ -2,7 +2,7 @@
 
 use super::ENGINE;
 use bytes::{BufMut, Bytes};
-use hudhud_ports::{Error, ErrorKind, Key, Result, Row, Table};
+use hudhud_ports::{Database, Error, ErrorKind, Key, Result, Row, Table};
 
 /// How long a deletion is remembered, so that a late write of a lower version does not bring the row back.
 pub(super) const TOMBSTONE_LIFE_US: u64 = 10 * 24 * 3_600 * 1_000_000;
@@ -15,9 +15,20 @@ const TOMBSTONE: u8 = 1;
 
 /// What all keys of a partition begin with, and no key of another partition does, as both parts say how long they are.
 pub(super) fn partition_prefix(table: &Table, partition: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(3 + table.name.len() + partition.len() + 32);
-    bytes.put_u8(u8::try_from(table.name.len()).expect("table names are short"));
-    bytes.put_slice(table.name.as_bytes());
+    prefix(table.name, partition)
+}
+
+/// What all keys of a table begin with.
+pub(super) fn table_prefix(table: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + table.len());
+    bytes.put_u8(u8::try_from(table.len()).expect("table names are short"));
+    bytes.put_slice(table.as_bytes());
+    bytes
+}
+
+fn prefix(table: &str, partition: &[u8]) -> Vec<u8> {
+    let mut bytes = table_prefix(table);
+    bytes.reserve(2 + partition.len() + 32);
     bytes.put_u16(u16::try_from(partition.len()).expect("checked to be at most 256"));
     bytes.put_slice(partition);
     bytes
@@ -114,6 +125,57 @@ impl Cell {
                 _ => return Err(corrupt("a row of a kind that this version does not know")),
             },
         })
+    }
+}
+
+/// A row with everything that is stored of it, to be copied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredRow {
+    /// Where its table is.
+    pub database: Database,
+    /// The name of its table.
+    pub table: String,
+    /// Its partition.
+    pub partition: Bytes,
+    /// Its sort key.
+    pub sort: Bytes,
+    /// The version that it was written with.
+    pub version: u64,
+    /// From this time on it is as if it had never been written, in microseconds since the Unix epoch.
+    pub expires_us: Option<u64>,
+    /// None is a deletion that is still remembered.
+    pub value: Option<Bytes>,
+}
+
+impl StoredRow {
+    /// The row under a key; `Corrupt`, with the key, where it is none.
+    pub(super) fn decode(database: Database, key: &[u8], value: &[u8]) -> Result<Self> {
+        let parts = || {
+            let (length, rest) = key.split_first()?;
+            let (table, rest) = rest.split_at_checked(*length as usize)?;
+            let (length, rest) = rest.split_at_checked(2)?;
+            let (partition, sort) = rest.split_at_checked(usize::from(u16::from_be_bytes(length.try_into().ok()?)))?;
+            Some((std::str::from_utf8(table).ok()?.to_owned(), partition, sort))
+        };
+        let damaged = |cause: String| Error::new(ErrorKind::Corrupt, ENGINE, "read").because(cause);
+        let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (table, partition, sort) =
+            parts().ok_or_else(|| damaged(format!("{database:?}: {} is no key of a row", hexadecimal(key))))?;
+        let cell = Cell::decode(value).map_err(|error| {
+            let (partition, sort) = (hexadecimal(partition), hexadecimal(sort));
+            damaged(format!("{database:?}, table {table}, partition {partition}, row {sort}: {error}"))
+        })?;
+        let copy = Bytes::copy_from_slice;
+        let (partition, sort) = (copy(partition), copy(sort));
+        let Cell { version, expires_us, value } = cell;
+        Ok(Self { database, table, partition, sort, version, expires_us, value })
+    }
+
+    pub(super) fn into_cell(self) -> ((Database, Vec<u8>), Cell) {
+        let mut key = prefix(&self.table, &self.partition);
+        key.put_slice(&self.sort);
+        let Self { version, expires_us, value, .. } = self;
+        ((self.database, key), Cell { version, expires_us, value })
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use bytes::Bytes;
-use hudhud_ports::Store as _;
 use hudhud_ports::memory::ManualClock;
+use hudhud_ports::{Store as _, Table};
 use std::time::Duration;
 use tempfile::TempDir;
 

@@ -1,47 +1,109 @@
 //! The one thread that writes: takes every call that waits, applies them in order as one batch, and answers.
 
-use super::journal::SYNCED_MARK;
-use super::row::{self, Cell};
+use super::mark::{self, Mark, Synced};
+use super::row::{self, Cell, StoredRow};
 use super::{ENGINE, Shared};
 use fjall::PersistMode;
-use hudhud_ports::{Claim, Error, ErrorKind, Result, Row, Table, Write};
+use hudhud_ports::{Claim, Database, Error, ErrorKind, Result, Row, Write};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes that are applied together, roughly: bounds how long the first of them waits.
 const GROUP_WRITES_MAX: usize = 8_192;
+/// How often the file is written that says how far everything is synced. What is lost behind it is told from a torn tail by the
+/// journal alone.
+const SYNCED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the writer is asked to do, and whom it tells.
 pub(super) enum Call {
-    Write { writes: Vec<Write>, done: oneshot::Sender<Result<()>> },
-    Claim { write: Write, done: oneshot::Sender<Result<Claim>> },
-    Flush { done: oneshot::Sender<Result<()>> },
-    Close { done: oneshot::Sender<()> },
+    Write {
+        writes: Vec<Write>,
+        done: oneshot::Sender<Result<()>>,
+    },
+    Claim {
+        write: Write,
+        done: oneshot::Sender<Result<Claim>>,
+    },
+    Flush {
+        done: oneshot::Sender<Result<()>>,
+    },
+    /// Rows as they were stored elsewhere.
+    Import {
+        rows: Vec<StoredRow>,
+        done: oneshot::Sender<Result<()>>,
+    },
+    /// A view of everything, between two groups.
+    Freeze {
+        done: oneshot::Sender<fjall::Snapshot>,
+    },
+    Close {
+        done: oneshot::Sender<()>,
+    },
 }
 
-/// Rows that change, by table and key.
-type Changes = BTreeMap<(&'static Table, Vec<u8>), Cell>;
+/// Rows that change, by database and key.
+type Changes = BTreeMap<(Database, Vec<u8>), Cell>;
 
 /// What the journal's end is like.
-#[derive(Default)]
 struct Journal {
     /// Something was written since the last sync.
     is_unsynced: bool,
-    /// Nothing was written since the last sync, so the next batch is to say that there was one.
-    is_just_synced: bool,
+    /// The number of the last batch.
+    number: u64,
+    /// The number up to which everything is synced, as it is and as the file says.
+    synced: Synced,
+    noted: (Synced, Instant),
+}
+
+impl Journal {
+    fn new(synced: Synced) -> Self {
+        Self { is_unsynced: false, number: synced.number, synced, noted: (synced, Instant::now()) }
+    }
+
+    /// The mark of the next batch.
+    fn mark(&mut self, shared: &Shared) -> Vec<u8> {
+        self.number += 1;
+        let Synced { salt, number: synced } = self.synced;
+        Mark { salt, number: self.number, synced, seqno: shared.database.seqno() }.encode()
+    }
+
+    /// Syncs what was written, and seals it.
+    fn sync(&mut self, shared: &Shared) -> fjall::Result<()> {
+        shared.database.persist(PersistMode::SyncData)?;
+        self.is_unsynced = false;
+        self.synced.number = self.number;
+        let mut seal = shared.database.batch().durability(Some(PersistMode::Buffer));
+        let mark = self.mark(shared);
+        seal.insert(&shared.messages, mark::KEY, mark);
+        seal.commit()
+    }
+
+    /// Writes down how far everything is synced.
+    fn note(&mut self, shared: &Shared) {
+        if self.noted.0 == self.synced {
+            return;
+        }
+        self.noted = (self.synced, Instant::now());
+        if let Err(error) = self.synced.store(&shared.path) {
+            // Nothing is lost: less is noticed after a crash that damages files.
+            tracing::warn!(%error, path = %shared.path.display(), "can't write down how far the store is synced");
+        }
+    }
 }
 
 /// What is answered, and when.
 enum Answer {
     Written(oneshot::Sender<Result<()>>),
     Flushed(oneshot::Sender<Result<()>>),
+    Frozen(oneshot::Sender<fjall::Snapshot>),
     Won(oneshot::Sender<Result<Claim>>),
     Taken(Row, oneshot::Sender<Result<Claim>>),
 }
 
 /// Runs until it is told to close, every [`super::Store`] is dropped, or nothing can be promised any more.
-pub(super) fn run(shared: &Shared, mut calls: mpsc::Receiver<Call>) {
-    let mut journal = Journal::default();
+pub(super) fn run(shared: &Shared, synced: Synced, mut calls: mpsc::Receiver<Call>) {
+    let mut journal = Journal::new(synced);
     while let Some(first) = calls.blocking_recv() {
         let mut group = Group::new(shared);
         let mut next = Some(first);
@@ -59,6 +121,9 @@ pub(super) fn run(shared: &Shared, mut calls: mpsc::Receiver<Call>) {
         if group.finish(&mut journal).is_err() {
             // Whoever still waits is told by the channel's end, and why by `Shared::failed`.
             return;
+        }
+        if closed.is_some() || journal.noted.1.elapsed() >= SYNCED_INTERVAL {
+            journal.note(shared);
         }
         if let Some(done) = closed {
             // An error means that nobody waits for it.
@@ -102,6 +167,12 @@ impl<'a> Group<'a> {
                 }
             }
             Call::Flush { done } => self.answers.push(Answer::Flushed(done)),
+            Call::Import { rows, done } => {
+                self.writes += rows.len();
+                self.changes.extend(rows.into_iter().map(StoredRow::into_cell));
+                self.answers.push(Answer::Written(done));
+            }
+            Call::Freeze { done } => self.answers.push(Answer::Frozen(done)),
             Call::Close { done } => drop(done.send(())),
         }
     }
@@ -119,7 +190,7 @@ impl<'a> Group<'a> {
     }
 
     /// What a row is with the changes of this group and then these.
-    fn current(&self, changes: &Changes, slot: &(&'static Table, Vec<u8>)) -> Result<Option<Cell>> {
+    fn current(&self, changes: &Changes, slot: &(Database, Vec<u8>)) -> Result<Option<Cell>> {
         match changes.get(slot).or_else(|| self.changes.get(slot)) {
             Some(cell) => Ok(Some(cell.clone())),
             None => self.shared.read(slot.0, &slot.1),
@@ -131,7 +202,7 @@ impl<'a> Group<'a> {
         self.full("write")?;
         let mut changes = Changes::new();
         for Write { key, value, version } in writes {
-            let slot = (key.table, row::key_bytes(&key));
+            let slot = (key.table.database, row::key_bytes(&key));
             let cell = Cell::new(key.table, value, version, self.now_us);
             if cell.replaces(self.current(&changes, &slot)?.as_ref(), self.now_us) {
                 changes.insert(slot, cell);
@@ -144,7 +215,7 @@ impl<'a> Group<'a> {
     /// The row that is there already, if so.
     fn claim(&mut self, write: Write) -> Result<Option<Row>> {
         let Write { key, value, mut version } = write;
-        let slot = (key.table, row::key_bytes(&key));
+        let slot = (key.table.database, row::key_bytes(&key));
         if let Some(current) = self.current(&Changes::new(), &slot)?.filter(|cell| !cell.is_expired(self.now_us)) {
             // Won over a tombstone: it must be visible.
             version = version.max(current.version.saturating_add(1));
@@ -165,21 +236,22 @@ impl<'a> Group<'a> {
             // Set by this thread alone, which then ends.
             shared.failed.set(error.to_string()).ok();
         };
-        let mut batch = shared.database.batch().durability(Some(PersistMode::Buffer));
         if !changes.is_empty() {
             journal.is_unsynced = true;
-            if std::mem::take(&mut journal.is_just_synced) {
-                batch.insert(&shared.messages, SYNCED_MARK, b"");
+            let mut batch = shared.database.batch().durability(Some(PersistMode::Buffer));
+            let mark = journal.mark(shared);
+            batch.insert(&shared.messages, mark::KEY, mark);
+            for ((database, key), cell) in changes {
+                batch.insert(shared.keyspace(database), key, cell.encode());
             }
+            batch.commit().map_err(fail)?;
         }
-        for ((table, key), cell) in changes {
-            batch.insert(shared.keyspace(table), key, cell.encode());
-        }
-        batch.commit().map_err(fail)?;
         let mut waiting = Vec::new();
         for one in answers {
             match one {
                 Answer::Written(done) => answer(done, Ok(())),
+                // An error means that the caller went away.
+                Answer::Frozen(done) => drop(done.send(shared.database.snapshot())),
                 one => waiting.push(one),
             }
         }
@@ -187,12 +259,12 @@ impl<'a> Group<'a> {
             return Ok(());
         }
         if journal.is_unsynced {
-            shared.database.persist(PersistMode::SyncData).map_err(fail)?;
-            *journal = Journal { is_unsynced: false, is_just_synced: true };
+            journal.sync(shared).map_err(fail)?;
         }
         for one in waiting {
             match one {
                 Answer::Written(done) | Answer::Flushed(done) => answer(done, Ok(())),
+                Answer::Frozen(done) => drop(done.send(shared.database.snapshot())),
                 Answer::Won(done) => answer(done, Ok(Claim::Won)),
                 Answer::Taken(row, done) => answer(done, Ok(Claim::Taken(row))),
             }

@@ -1,18 +1,20 @@
 //! How far each shard is committed, written down now and then: a commit that is lost only repeats work.
 //!
-//! The file `commits`: `HUDHUDC1`, the epoch (2), the number of shards (4), the offset of the next record at that time (8),
-//! the offset up to which each shard is committed (8 each), CRC-32 of these (4).
+//! The file `commits`: `HUDHUDC2`, the epoch (2), the number of shards (4), the offset of the next record at that time (8), that
+//! of the first record that must be there (8), the offset up to which each shard is committed (8 each), CRC-32 of these (4).
+//! Format 1 (`HUDHUDC1`) does not say which record is the first.
 
-use super::segment::sync_folder;
 use super::{Shared, State};
+use crate::files::replace;
 use bytes::BufMut;
 use parking_lot::MutexGuard;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const MAGIC: &[u8; 8] = b"HUDHUDC1";
+const MAGIC: &[u8; 8] = b"HUDHUDC2";
+const MAGIC_1: &[u8; 8] = b"HUDHUDC1";
 const FILE: &str = "commits";
 /// How long commits are gathered.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -23,6 +25,8 @@ pub(super) struct Commits {
     pub(super) epoch: u16,
     /// Every record before this offset was synced.
     pub(super) next: u64,
+    /// The oldest segment that must be there begins at this offset or before; none where that is not known.
+    pub(super) first: Option<u64>,
     /// The offset up to which each shard is committed.
     pub(super) committed: Vec<u64>,
 }
@@ -30,7 +34,7 @@ pub(super) struct Commits {
 impl Commits {
     /// Of a log in which nothing happened yet.
     pub(super) fn none(epoch: u16, shards: u32) -> Self {
-        Self { epoch, next: 0, committed: vec![0; shards as usize] }
+        Self { epoch, next: 0, first: None, committed: vec![0; shards as usize] }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -38,6 +42,7 @@ impl Commits {
         bytes.put_u16(self.epoch);
         bytes.put_u32(u32::try_from(self.committed.len()).expect("a number of shards"));
         bytes.put_u64(self.next);
+        bytes.put_u64(self.first.unwrap_or(u64::MAX));
         self.committed.iter().for_each(|offset| bytes.put_u64(*offset));
         let checksum = crc32fast::hash(&bytes);
         bytes.put_u32(checksum);
@@ -46,16 +51,21 @@ impl Commits {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (checked, checksum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
-        let fields = checked.strip_prefix(MAGIC)?;
-        if crc32fast::hash(checked).to_be_bytes() != checksum || fields.len() < 14 {
+        let (fields, has_first) = match checked.strip_prefix(MAGIC) {
+            Some(fields) => (fields, true),
+            None => (checked.strip_prefix(MAGIC_1)?, false),
+        };
+        let behind_first = if has_first { 22 } else { 14 };
+        if crc32fast::hash(checked).to_be_bytes() != checksum || fields.len() < behind_first {
             return None;
         }
         let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-        let committed: Vec<u64> = fields[14..].chunks(8).map(number).collect();
+        let committed: Vec<u64> = fields[behind_first..].chunks(8).map(number).collect();
         let epoch = u16::try_from(number(&fields[..2])).ok()?;
         (committed.len() as u64 == number(&fields[2..6])).then(|| Self {
             epoch,
             next: number(&fields[6..14]),
+            first: has_first.then(|| number(&fields[14..22])).filter(|first| *first != u64::MAX),
             committed,
         })
     }
@@ -85,16 +95,6 @@ impl Commits {
     }
 }
 
-/// Writes a file anew, so that after a crash or a power loss it is there as it was or as it is now.
-pub(super) fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let unfinished = folder.join(format!("{name}.new"));
-    let mut file = File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(unfinished, folder.join(name))?;
-    sync_folder(folder)
-}
-
 /// Writes commits down while the bus is open, once more when it is closed, and deletes segments that nobody needs.
 pub(super) fn run(shared: &Shared, lock: File) {
     let mut state = shared.state.lock();
@@ -116,9 +116,10 @@ pub(super) fn run(shared: &Shared, lock: File) {
 }
 
 fn write_down(shared: &Shared, state: &mut MutexGuard<'_, State>) {
-    let commits = Commits { epoch: shared.epoch, next: state.index.next(), committed: state.index.all_committed() };
-    // Only after the commits that say so are on disk.
+    // Deleted only after the commits that say so are on disk.
     let unneeded = state.index.take_committed_segments();
+    let (next, first) = (state.index.next(), state.index.first());
+    let commits = Commits { epoch: shared.epoch, next, first, committed: state.index.all_committed() };
     state.commits_changed = false;
     let stored = MutexGuard::unlocked(state, || {
         commits.store(&shared.path)?;
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn commits_are_the_same_after_a_file() {
-        let commits = Commits { epoch: 2, next: 99, committed: vec![7, 0, 98] };
+        let commits = Commits { epoch: 2, next: 99, first: Some(5), committed: vec![7, 0, 98] };
         assert_eq!(Commits::decode(&commits.encode()), Some(commits.clone()));
         for length in 0..commits.encode().len() {
             assert_eq!(Commits::decode(&commits.encode()[..length]), None);
@@ -146,7 +147,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_as_none() {
         let folder = tempfile::tempdir().expect("a folder");
-        let commits = Commits { epoch: 1, next: 3, committed: vec![2] };
+        let commits = Commits { epoch: 1, next: 3, first: None, committed: vec![2] };
         assert_eq!(Commits::load(folder.path(), 1, 1).expect("no file"), Commits::none(1, 1));
         commits.store(folder.path()).expect("stored");
         assert_eq!(Commits::load(folder.path(), 1, 1).expect("loaded"), commits);

@@ -142,7 +142,7 @@ impl ShardConsumer for Consumer {
     }
 }
 
-fn read(places: &[Place]) -> Result<Vec<(u64, Bytes)>> {
+pub(super) fn read(places: &[Place]) -> Result<Vec<(u64, Bytes)>> {
     let mut records = Vec::with_capacity(places.len());
     // What was read ahead, of which segment and from which byte on.
     let mut ahead = (Vec::new(), 0, 0);

@@ -12,6 +12,10 @@
 //! written: all before its group. If one of those is damaged, that is corruption; if one of its own group is, the power went
 //! before the sync, and nobody was told that any of the group is there.
 //!
+//! Behind the last group there is a *seal*: a header of a shard that no log has, with the offset of the next record and without
+//! a record. It is written once the group is synced and is itself not synced, and the next group takes its place. So it tells
+//! that damage to the last group is damage too, while nobody has to wait for it.
+//!
 //! The salt is random and nobody outside knows it: a message can't hold bytes that pass for a record of the log.
 
 use super::ENGINE;
@@ -20,6 +24,9 @@ use hudhud_ports::limits::RECORD_BYTES_MAX;
 use hudhud_ports::{Error, ErrorKind};
 
 pub(super) const HEADER_BYTES: usize = 24;
+
+/// The shard of a seal.
+pub(super) const SEAL: u32 = u32::MAX;
 
 /// The header of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +66,13 @@ pub(super) fn encode(buffer: &mut Vec<u8>, salt: u32, header: Header, record: &[
     buffer.put_slice(record);
     let checksum = checksum(salt, &buffer[start + 4..]);
     buffer[start..start + 4].copy_from_slice(&checksum.to_be_bytes());
+}
+
+/// The seal of a log whose next record has this offset.
+pub(super) fn seal(salt: u32, next: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES);
+    encode(&mut bytes, salt, Header { bytes: 0, offset: next, shard: SEAL, before_in_group: 0 }, &[]);
+    bytes
 }
 
 /// The record that these bytes begin with, if they do, and what its header says.

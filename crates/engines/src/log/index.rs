@@ -157,6 +157,11 @@ impl Index {
         self.next
     }
 
+    /// The offset that the oldest segment begins with.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.segments.front().map(|segment| segment.first)
+    }
+
     /// The offset up to which a shard is committed.
     pub(super) fn committed(&self, shard: Shard) -> u64 {
         self.shards[shard.0 as usize].committed
@@ -209,6 +214,21 @@ impl Index {
             places.push(Place { segment: self.segments[segment].clone(), offset, at: u64::from(at), frame_bytes });
         }
         Next::OnDisk(places)
+    }
+
+    /// Where every record is that is not committed, shard by shard, each in order.
+    pub(super) fn uncommitted(&self) -> Vec<(Shard, Place)> {
+        let mut places = Vec::new();
+        for (shard, number) in self.shards.iter().zip(0..) {
+            places.extend(shard.entries.iter().map(|entry| (Shard(number), self.place(entry))));
+        }
+        places
+    }
+
+    fn place(&self, entry: &Entry) -> Place {
+        let segment = self.segments.partition_point(|segment| segment.first <= entry.offset) - 1;
+        let frame_bytes = HEADER_BYTES + entry.bytes as usize;
+        Place { segment: self.segments[segment].clone(), offset: entry.offset, at: u64::from(entry.at), frame_bytes }
     }
 
     /// Takes out the segments in which everything is committed; never the last one.

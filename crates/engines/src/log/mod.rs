@@ -9,6 +9,7 @@
 //! - `index`: where the records that are not committed are; bounded by the backlog limit.
 //! - `consumer`: members and their shards; a consumer that lags reads from disk.
 //! - `commits`: how far each shard is applied, written down now and then; drops segments that nobody needs.
+//! - `tail`: what is not committed at one moment, for a backup.
 //! - `recovery`: from files to an index, after whatever happened.
 //! - `meta`: what was decided when the log was born, and that only one process has it open.
 
@@ -21,6 +22,7 @@ mod index;
 mod meta;
 mod recovery;
 mod segment;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -36,6 +38,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::{Notify, mpsc, oneshot};
+
+pub use tail::Tail;
 
 const ENGINE: &str = "embedded bus";
 /// Appends that wait for the writer; more wait for their turn to do so.
@@ -110,6 +114,15 @@ impl Bus {
     /// `Unavailable` when another process has it open, or the folder can't be used; `Invalid` when it was born with
     /// another number of shards; `Corrupt` when a record that was acknowledged is not there any more, or not as it was.
     pub fn open(path: &Path, options: BusOptions) -> Result<Self> {
+        Self::open_behind(path, options, Position::ZERO)
+    }
+
+    /// As [`Self::open`], where somebody else remembers how far this bus had come ([`Self::reached`]): a bus that is gone then
+    /// begins a higher epoch instead of giving the same positions out again.
+    ///
+    /// # Errors
+    /// Also `Corrupt` when the bus ends before that.
+    pub fn open_behind(path: &Path, options: BusOptions, reached: Position) -> Result<Self> {
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&options.segment_bytes) || options.shards == 0 {
             let cause = format!(
                 "{} bytes per segment and {} shards; {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX} bytes and one shard or more \
@@ -118,8 +131,12 @@ impl Bus {
             );
             return Err(Error::new(ErrorKind::Invalid, ENGINE, "open").because(cause));
         }
-        let meta = meta::open(path, options.shards)?;
+        let meta = meta::open(path, options.shards, reached)?;
         let recovered = recovery::recover(path, meta.epoch, &options)?;
+        let end = Position::new(meta.epoch, recovered.index.next() - 1);
+        if end < reached {
+            return Err(meta::behind(path, end, reached));
+        }
         let state = State {
             index: recovered.index,
             assignment: Assignment::new(options.shards),
@@ -152,6 +169,27 @@ impl Bus {
             })?,
         ];
         Ok(Self { shared, appends, threads: Mutex::new(threads) })
+    }
+
+    /// Makes a bus in a folder that is not there, for data that was restored: opened, it begins an epoch above this one, so
+    /// that no position and no seq is given out a second time. Survives the loss of power. Blocks.
+    pub fn found(path: &Path, shards: u32, epoch: u16) -> Result<()> {
+        meta::found(path, shards, epoch).map_err(|error| unavailable("open", path, error))
+    }
+
+    /// The position of the last record; the offset is 0 before the first one of an epoch.
+    pub fn reached(&self) -> Position {
+        Position::new(self.shared.epoch, self.shared.state.lock().index.next() - 1)
+    }
+
+    /// What is not committed, and what a function returns that is called at that very moment: no record becomes visible and
+    /// no commit is taken meanwhile, so it should be short.
+    pub fn freeze<T>(&self, meanwhile: impl FnOnce() -> T) -> (Tail, T) {
+        let state = self.shared.state.lock();
+        let tail = Tail::of(&state.index, self.shared.epoch);
+        let other = meanwhile();
+        drop(state);
+        (tail, other)
     }
 
     /// Takes no more appends, writes the commits down and frees the folder.

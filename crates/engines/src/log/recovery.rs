@@ -1,12 +1,12 @@
 //! From files to an index, after whatever happened.
 //!
 //! A crash or a power loss can leave the last group partly written: nobody was told that it is there, so it is cut off. All
-//! records before the last group were synced. If one of them is damaged, the log is not opened: going on would mean to lose
+//! records before the last group were synced, and those before a seal. If one of them is damaged, the log is not opened: going on would mean to lose
 //! what was acknowledged without telling anybody.
 
 use super::BusOptions;
 use super::commits::Commits;
-use super::frame::{self, HEADER_BYTES as FRAME_HEADER_BYTES};
+use super::frame::{self, HEADER_BYTES as FRAME_HEADER_BYTES, SEAL};
 use super::index::Index;
 use super::segment::{HEADER_BYTES, Segment, corrupt};
 use super::unavailable;
@@ -34,6 +34,12 @@ pub(super) fn recover(folder: &Path, epoch: u16, options: &BusOptions) -> Result
     if segments.is_empty() {
         segments.push(Segment::create(folder, epoch, 1, options.segment_bytes).map_err(failed)?);
     }
+    if let (Some(oldest), Some(first)) = (segments.first(), commits.first)
+        && oldest.first > first
+    {
+        let cause = format!("the log begins here, but it must begin with record {first}: segments are missing");
+        return Err(corrupt(&oldest.path, 0, &cause));
+    }
     let mut segments = segments.into_iter().map(Arc::new).peekable();
     loop {
         let segment = segments.next().expect("there is one, and the last one returns");
@@ -57,8 +63,13 @@ fn read(segment: &Arc<Segment>, until: Option<u64>, options: &BusOptions, index:
     let bytes = segment.read_all().map_err(failed)?;
     index.add_segment(segment.clone());
     let mut at = HEADER_BYTES as usize;
+    let mut seal_bytes = 0;
     while until != Some(index.next()) {
         match frame::decode(&bytes[at..], segment.salt) {
+            Some((header, _)) if header.offset == index.next() && header.shard == SEAL && until.is_none() => {
+                seal_bytes = FRAME_HEADER_BYTES;
+                break;
+            }
             Some((header, _)) if header.offset == index.next() => {
                 if header.shard >= options.shards {
                     let cause = format!("record {} is of shard {}, which is not there", header.offset, header.shard);
@@ -68,13 +79,13 @@ fn read(segment: &Arc<Segment>, until: Option<u64>, options: &BusOptions, index:
                 at += header.frame_bytes();
             }
             _ if until.is_some() || was_synced(&bytes[at..], segment.salt, index.next()) => {
-                let cause = format!("record {} is damaged, and there are records behind it", index.next());
+                let cause = format!("record {} is damaged, and what is behind it says that it was there", index.next());
                 return Err(corrupt(&segment.path, at as u64, &cause));
             }
             _ => break,
         }
     }
-    let tail = &bytes[at..];
+    let tail = &bytes[at + seal_bytes..];
     if until.is_none() && tail.chunks(ZEROS.len()).any(|chunk| chunk != &ZEROS[..chunk.len()]) {
         tracing::warn!(
             segment = %segment.path.display(),
@@ -87,7 +98,7 @@ fn read(segment: &Arc<Segment>, until: Option<u64>, options: &BusOptions, index:
     Ok(at as u64)
 }
 
-/// Whether the record at this offset was synced once, as a record of a later group is somewhere in these bytes.
+/// Whether the record at this offset was synced once, as a record of a later group or a seal is somewhere in these bytes.
 fn was_synced(bytes: &[u8], salt: u32, offset: u64) -> bool {
     let mut at = 0;
     while at + FRAME_HEADER_BYTES <= bytes.len() {

@@ -5,6 +5,7 @@
 //! checksums (4), CRC-32 of these (4).
 
 use super::ENGINE;
+use crate::files::sync_folder;
 use bytes::{Buf, BufMut};
 use hudhud_ports::{Error, ErrorKind, Result};
 use rustix::fs::FallocateFlags;
@@ -188,11 +189,6 @@ fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
         at += step;
     }
     Ok(())
-}
-
-/// Returns once files that were made or renamed in this folder are there after a power loss.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 /// Whether there was no room for it.

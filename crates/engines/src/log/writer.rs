@@ -102,7 +102,8 @@ impl Writer {
 
     /// Adds an append to the group, behind a group of its own if the segment has no room for it.
     fn add(&mut self, append: Append) {
-        let fits = self.active.at + self.buffer.len() as u64 + append.bytes <= self.active.segment.bytes;
+        let needed = self.buffer.len() as u64 + append.bytes + frame::HEADER_BYTES as u64;
+        let fits = self.active.at + needed <= self.active.segment.bytes;
         if !fits || self.is_sealed {
             self.write_group();
             if let Err(error) = self.roll(append.bytes) {
@@ -123,7 +124,7 @@ impl Writer {
         self.group.push(append);
     }
 
-    /// Goes on in a new segment, in which so many bytes fit.
+    /// Goes on in a new segment, in which so many bytes and a seal fit.
     fn roll(&mut self, bytes: u64) -> Result<()> {
         let Shared { path, options, epoch, state, .. } = &*self.shared;
         let full = |cause: String| Err(Error::new(ErrorKind::Full, ENGINE, "append").because(cause));
@@ -133,7 +134,8 @@ impl Writer {
         if state.lock().index.log_bytes() >= options.log_bytes_max {
             return full(format!("the log has {} bytes, and an old record is not committed", options.log_bytes_max));
         }
-        match Segment::create(path, *epoch, self.active.next, options.segment_bytes.max(HEADER_BYTES + bytes)) {
+        let bytes = options.segment_bytes.max(HEADER_BYTES + bytes + frame::HEADER_BYTES as u64);
+        match Segment::create(path, *epoch, self.active.next, bytes) {
             Ok(segment) => {
                 let segment = Arc::new(segment);
                 state.lock().index.add_segment(segment.clone());
@@ -173,6 +175,7 @@ impl Writer {
         self.buffer.shrink_to(GROUP_BYTES_MAX);
         match written {
             Ok(Ok(())) => {
+                self.seal(self.active.at + bytes, self.active.next + u64::from(records));
                 self.show(group);
                 self.active.at += bytes;
                 self.active.next += u64::from(records);
@@ -190,6 +193,15 @@ impl Writer {
                     append.answer(Err(self.shared.gone("append")));
                 }
             }
+        }
+    }
+
+    /// Tells whoever opens the log after a crash that everything before this byte was synced.
+    fn seal(&self, at: u64, next: u64) {
+        let segment = &self.active.segment;
+        if let Err(error) = segment.write(&frame::seal(segment.salt, next), at) {
+            // What is behind the sync is safe: only damage to it would not be told from a torn tail.
+            tracing::warn!(%error, segment = %segment.path.display(), "the end of the log can't be sealed");
         }
     }
 
