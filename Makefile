@@ -104,6 +104,10 @@ fmt: ## Format the code
 numbers: ## Put new protobuf numbers on record
 	HUDHUD_RECORD_NUMBERS=1 cargo test --quiet --package hudhud-tools --test architecture protobuf
 
+.PHONY: fixture
+fixture: deps-build ## Keep a data folder of the present format, for the upgrade test
+	HUDHUD_RECORD_FIXTURE=present cargo test --locked --workspace --quiet --test server earlier_formats_are_opened
+
 .PHONY: audit
 audit: deps ## Known vulnerabilities in dependencies (needs the network)
 	cargo deny --locked check advisories

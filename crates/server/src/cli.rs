@@ -22,9 +22,59 @@ pub struct Cli {
 pub enum Command {
     /// Run the server (what happens without a subcommand).
     Serve(Box<Options>),
+    /// Copy everything into a folder, while the server runs or not.
+    #[command(name = "backup")]
+    BackUp(Box<BackUp>),
+    /// Make a data folder of a backup.
+    Restore(Restore),
+    /// Read all of a data folder whose server is stopped, or of a backup, and say what is wrong with it.
+    Verify(Box<Verify>),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+/// A backup.
+#[derive(Args, Clone, Debug)]
+pub struct BackUp {
+    /// The folder to write, which must not be there yet. It appears once the backup is whole.
+    #[arg(value_name = "FOLDER")]
+    pub to: PathBuf,
+    /// How fast it is written, in bytes a second.
+    #[arg(long, value_name = "BYTES", default_value_t = crate::safekeeping::BYTES_PER_S)]
+    pub bytes_per_s: u64,
+    /// Where the data is: the options of the server that has it.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// The way back.
+#[derive(Args, Clone, Debug)]
+pub struct Restore {
+    /// The backup.
+    #[arg(value_name = "BACKUP")]
+    pub from: PathBuf,
+    /// The data folder to make, which must not be there or be empty.
+    #[arg(long, env = "HUDHUD_DATA", value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// Hold the checksum of every conversation against the backup's.
+    #[arg(long)]
+    pub verify: bool,
+    /// The epoch that the bus begins, above every one that was ever begun from this backup or a copy of it [default: the backup
+    /// remembers].
+    #[arg(long, value_name = "NUMBER")]
+    pub epoch: Option<u16>,
+}
+
+/// A look at everything.
+#[derive(Args, Clone, Debug)]
+pub struct Verify {
+    /// The data folder or the backup [default: the data folder of the options].
+    #[arg(value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// The options of the server that has the data.
+    #[command(flatten)]
+    pub options: Options,
 }
 
 /// What can be done with a configuration.

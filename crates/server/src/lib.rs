@@ -12,6 +12,7 @@ mod fatal;
 pub mod http;
 pub mod listen;
 pub mod openapi;
+pub mod safekeeping;
 mod start;
 pub mod telemetry;
 

@@ -1,9 +1,10 @@
 //! The binary `hudhud`: a command line around the library.
 
 use clap::Parser as _;
-use hudhud_server::cli::{Cli, Command, ConfigCommand, Options};
-use hudhud_server::config::{Config, DEFAULT_FILE, RegistrationMode};
-use hudhud_server::{Failure, Running, telemetry};
+use hudhud_server::cli::{BackUp, Cli, Command, ConfigCommand, Options, Restore, Verify};
+use hudhud_server::config::{Config, DEFAULT_FILE, Log, RegistrationMode};
+use hudhud_server::safekeeping::{self, Backup, Compare, Request};
+use hudhud_server::{Failure, Running, open_engines, telemetry};
 use std::io::Write as _;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,6 +13,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or(Command::Serve(Box::new(cli.options))) {
         Command::Serve(options) => serve(&options),
+        Command::BackUp(command) => back_up(&command),
+        Command::Restore(command) => restore(&command),
+        Command::Verify(command) => verify(&command),
         Command::Config(ConfigCommand::Default) => {
             say(DEFAULT_FILE.trim_end());
             Ok(())
@@ -32,13 +36,88 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), Failure> {
     let config = options.config()?;
-    telemetry::init(&config.log).expect("nothing else in this process sets a log up");
+    block_on(&config.log.clone(), run(config))
+}
+
+fn block_on(log: &Log, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    telemetry::init(log).expect("nothing else in this process sets a log up");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a machine that can't start threads can't run a server");
-    let outcome = runtime.block_on(run(config));
+    let outcome = runtime.block_on(work);
     // What still runs is beside the point of the stop: a connection that does not end, a file that is being compacted.
     runtime.shutdown_background();
     outcome
+}
+
+/// Asks the server that has the data, or opens the data where there is none.
+fn back_up(command: &BackUp) -> Result<(), Failure> {
+    let config = command.options.config()?;
+    let to = std::path::absolute(&command.to).map_err(|source| Failure::File { path: command.to.clone(), source })?;
+    block_on(&config.log.clone(), async move {
+        let bytes_per_s = command.bytes_per_s;
+        let request = Request::BackUp { to: to.clone(), bytes_per_s };
+        let backup = match safekeeping::ask(&config.data, &request).await {
+            Some(answer) => answer?,
+            None => {
+                let engines = open_engines(&config).await?;
+                let Some(embedded) = engines.embedded.clone() else {
+                    let why = "only embedded engines are backed up here: use the backups of the cluster's databases";
+                    return Err(Failure::Refused(why.into()));
+                };
+                let backup = tokio::task::spawn_blocking(move || {
+                    safekeeping::back_up(&embedded, &to, bytes_per_s, Default::default())
+                });
+                let backup = backup.await.expect("a backup does not panic");
+                engines.close().await?;
+                backup?
+            }
+        };
+        let Backup { folder, rows, records, conversations, bytes, took_ms } = backup;
+        say(&format!("{} is a whole backup", folder.display()));
+        say(&format!("  rows           {rows}"));
+        say(&format!("  conversations  {conversations}"));
+        say(&format!("  not applied    {records} records"));
+        say(&format!("  bytes          {bytes}, in {took_ms} ms"));
+        Ok(())
+    })
+}
+
+fn restore(command: &Restore) -> Result<(), Failure> {
+    block_on(&Log::default(), async {
+        let compare = if command.verify { Compare::Conversations } else { Compare::Nothing };
+        let restored = safekeeping::restore(&command.from, &command.data, compare, command.epoch).await?;
+        say(&format!("{} is a data folder again", command.data.display()));
+        say("  checksums      of all files: as they were written");
+        say(&format!("  rows           {}", restored.rows));
+        say(&match command.verify {
+            true => {
+                format!("  conversations  {} of {} have equal checksums", restored.compared, restored.conversations)
+            }
+            false => format!("  conversations  {}, not compared: that is --verify", restored.conversations),
+        });
+        say(&format!("  applied        {} records that were accepted before the backup", restored.replayed));
+        say(&format!("  epoch          {}", restored.epoch));
+        Ok(())
+    })
+}
+
+fn verify(command: &Verify) -> Result<(), Failure> {
+    let config = command.options.config()?;
+    block_on(&config.log.clone(), async {
+        let verdict = safekeeping::verify(&config, command.folder.as_deref()).await?;
+        for finding in &verdict.findings {
+            say(finding);
+        }
+        if verdict.found > 0 {
+            let why = format!("{} findings: restore a backup; docs/reliability.md says what each means", verdict.found);
+            return Err(Failure::Damaged(why));
+        }
+        say("everything is as it should be");
+        say(&format!("  rows           {}", verdict.rows));
+        say(&format!("  conversations  {}", verdict.conversations));
+        say(&format!("  not applied    {} records", verdict.records));
+        Ok(())
+    })
 }
 
 /// Runs from start to stop. A second signal does not wait for clients.

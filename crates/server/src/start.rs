@@ -7,6 +7,7 @@ use crate::fatal::{self, Alarm};
 use crate::http::{self, Http, HttpMetrics, Origins, Readiness};
 use crate::listen::Listen;
 use crate::openapi;
+use crate::safekeeping;
 use hudhud_engines::Engines;
 use hudhud_ports::memory::Local;
 use hudhud_roles::Services;
@@ -120,6 +121,11 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         connections: tasks.clone(),
     };
     tasks.spawn(listen.run(listener));
+    if let Some(embedded) = &engines.embedded
+        && config.data.is_dir()
+    {
+        safekeeping::listen(&config.data, embedded.clone(), stop.clone(), &tasks);
+    }
     readiness.ready();
     tracing::info!(%address, gateway = config.gateway, "listening");
     let drain = Duration::from_millis(config.drain_ms);

@@ -8,6 +8,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -102,17 +103,30 @@ impl Server {
         Person { token: text("token"), account: text("account") }
     }
 
-    pub async fn request(&self, mut request: Request<Full<Bytes>>) -> Answer {
-        let host = self.address().to_string();
-        request.headers_mut().entry(HOST).or_insert(host.parse().expect("a header"));
-        let stream = TcpStream::connect(self.address()).await.expect("the server listens");
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("the server speaks HTTP");
-        tokio::spawn(connection);
-        let (head, body) = sender.send_request(request).await.expect("an answer").into_parts();
-        let body = body.collect().await.expect("the answer is whole").to_bytes();
-        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    pub async fn request(&self, request: Request<Full<Bytes>>) -> Answer {
+        self::request(self.address(), request).await.expect("an answer")
     }
+}
+
+/// Asks a server, whoever started it.
+pub async fn request(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Result<Answer, Box<dyn Error>> {
+    request.headers_mut().entry(HOST).or_insert(address.to_string().parse()?);
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+}
+
+/// Gives a command to a server, whoever started it.
+pub async fn post(address: SocketAddr, command: &str, token: &str, body: &Value) -> Result<Answer, Box<dyn Error>> {
+    let posted = Request::post(format!("/v1/{command}")).header(CONTENT_TYPE, "application/json");
+    let posted = match token {
+        "" => posted,
+        token => posted.header(AUTHORIZATION, format!("Bearer {token}")),
+    };
+    request(address, posted.body(Full::from(body.to_string()))?).await
 }
 
 impl Answer {
