@@ -24,9 +24,7 @@ pub fn decode(bytes: &[u8]) {
     if let Some(header) = bytes.first_chunk() {
         segment::check_header(header);
     }
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        meta::parse(text);
-    }
+    meta::parse(bytes);
 }
 
 fn record(bytes: &[u8]) {
