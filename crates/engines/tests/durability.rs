@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const OPTIONS: log::BusOptions = log::BusOptions {
@@ -78,12 +78,15 @@ fn say(line: &str) {
     stdout.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdout.flush()).expect("somebody listens");
 }
 
-/// What a child says until it is killed, which it is after so long.
+/// What a child says until it is killed, which it is so long after the first thing that it did.
 fn listen_and_kill(mut child: Child, after: Duration) -> Vec<Vec<String>> {
     let output = BufReader::new(child.stdout.take().expect("piped"));
+    let (began, begun) = std::sync::mpsc::channel();
     let killer = std::thread::spawn(move || {
-        let until = Instant::now() + after;
-        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        // An error means that it ended without doing anything.
+        if begun.recv().is_ok() {
+            std::thread::sleep(after);
+        }
         child.kill().expect("killed");
         child.wait().expect("dead");
     });
@@ -91,9 +94,12 @@ fn listen_and_kill(mut child: Child, after: Duration) -> Vec<Vec<String>> {
     for line in output.split(b'\n') {
         let line = String::from_utf8(line.expect("read")).expect("text");
         if let Some(line) = line.strip_prefix("done ").and_then(|line| line.strip_suffix(" .")) {
+            // An error means that it was killed already.
+            began.send(()).ok();
             lines.push(line.split(' ').map(str::to_owned).collect());
         }
     }
+    drop(began);
     killer.join().expect("it does not panic");
     lines
 }

@@ -193,7 +193,7 @@ impl Shared {
 /// Holds what came up against what the file says that was synced, and writes the file where it is not there. Returns what the
 /// store goes on from.
 fn compare(path: &Path, synced: Option<Synced>, messages: &Keyspace) -> Result<Synced> {
-    let row = messages.get(mark::KEY).map_err(|error| read_error("open", error))?;
+    let row = messages.get(mark::KEY).map_err(|error| open_error(path, error))?;
     let last = row.as_deref().and_then(Mark::decode);
     let number = last.map_or(0, |mark| mark.number);
     if let Some(synced) =
