@@ -28,7 +28,8 @@ fn main() {
 
 /// A panic is, on this thread or on another one, and memory that the input does not explain.
 fn what_goes_wrong_is_noticed() -> Result<(), Failed> {
-    let wrong: [(&str, fn(&[u8])); 3] = [
+    type Wrong = (&'static str, fn(&[u8]));
+    let wrong: [Wrong; 3] = [
         ("here", |_| panic!("here")),
         ("there", |_| drop(std::thread::spawn(|| panic!("there")).join())),
         ("bytes of memory", |_| drop(vec![1_u8; 1 << 20])),

@@ -222,8 +222,8 @@ mod tests {
         };
         let changed = UpdateGroup { message_id, title: "Hoopoes".into(), announce_only, ..Default::default() };
         let refused = [
-            super::create(&fixture.api, &alice, created).await.map(drop),
-            super::update(&fixture.api, &alice, changed).await.map(drop),
+            create(&fixture.api, &alice, created).await.map(drop),
+            update(&fixture.api, &alice, changed).await.map(drop),
         ];
         for refusal in refused {
             let error = refusal.expect_err("nobody knows what 7 means");

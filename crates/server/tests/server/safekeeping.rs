@@ -182,6 +182,8 @@ async fn half_a_backup_is_none() {
     }
     let begin = || {
         let arguments = ["backup", &text(&backup), "--data", &text(&data), "--bytes-per-s", "1000"];
+        // Whoever began it waits for it.
+        #[expect(clippy::zombie_processes, reason = "it is handed out, and waited for there")]
         let child = hudhud(&arguments).stderr(std::process::Stdio::piped()).spawn().expect("it runs");
         // It has begun once its unfinished folder holds a file.
         loop {

@@ -21,6 +21,9 @@ pub enum Way {
     Answers,
 }
 
+/// By the one and the other: until when, and which of the ways is cut.
+type HalfParted = BTreeMap<(Arc<str>, Arc<str>), (Duration, Way)>;
+
 /// All gateways of all servers.
 pub struct GatewayMap {
     world: World,
@@ -28,7 +31,7 @@ pub struct GatewayMap {
     /// Until then servers do not reach each other.
     parted_until: Mutex<Duration>,
     /// Pairs of servers of which the first hears nothing of the second, or is not heard, and until when.
-    half_parted: Mutex<BTreeMap<(Arc<str>, Arc<str>), (Duration, Way)>>,
+    half_parted: Mutex<HalfParted>,
 }
 
 /// A server's way to them.
