@@ -40,45 +40,63 @@ pub(super) async fn write(core: &Core, what: &'static str, writes: Vec<Write>) -
 /// The lane of big conversations of one shard: they fan out in their order, beside everything else.
 pub(super) struct BulkLane {
     jobs: mpsc::Sender<(Position, Fanout)>,
-    pending: Arc<Mutex<VecDeque<Position>>>,
+    state: Arc<Mutex<Lane>>,
+}
+
+/// How far a lane is.
+#[derive(Default)]
+struct Lane {
+    /// What is queued or carried out, in order.
+    pending: VecDeque<Position>,
+    /// It carries nothing out any more. What is pending stays so, and nothing behind it is committed: a restart does it again.
+    is_over: bool,
+    /// Why it is over, until somebody was told.
+    ended: Option<Ended>,
 }
 
 impl BulkLane {
-    /// Starts the lane; it ends when this is dropped and everything queued is done.
+    /// Starts the lane; it ends when this is dropped and everything queued is done, or when a fan-out can't be carried out.
+    /// Both kinds of progress are told.
     pub(super) fn start(core: &Core, progressed: Progressed) -> Self {
         let (jobs, mut queue) = mpsc::channel::<(Position, Fanout)>(BULK_QUEUED_MAX);
-        let pending = Arc::new(Mutex::new(VecDeque::new()));
-        let (lane, done) = (core.clone(), pending.clone());
-        core.services.runtime.tasks.spawn(Box::pin(async move {
+        let state = Arc::new(Mutex::new(Lane::default()));
+        let (core, lane) = (core.clone(), state.clone());
+        core.services.runtime.tasks.clone().spawn(Box::pin(async move {
             while let Some((_, fanout)) = queue.recv().await {
-                if let Err(ended) = carry_out(&lane, fanout).await {
-                    // The position stays pending, so nothing behind it is committed: a restart does it again.
+                if let Err(ended) = carry_out(&core, fanout).await {
                     tracing::warn!(?ended, "the fan-out of a big conversation ended early");
-                    drop(queue);
+                    let mut lane = lane.lock();
+                    lane.is_over = true;
+                    lane.ended = Some(ended);
                     progressed.notify_one();
                     return;
                 }
-                done.lock().pop_front();
+                lane.lock().pending.pop_front();
                 progressed.notify_one();
             }
         }));
-        Self { jobs, pending }
+        Self { jobs, state }
     }
 
     /// Queues a fan-out. Waits while the queue is full.
     pub(super) async fn queue(&self, position: Position, fanout: Fanout) -> Result<(), Ended> {
-        self.pending.lock().push_back(position);
-        self.jobs.send((position, fanout)).await.map_err(|_| Ended::Stopped)
+        self.state.lock().pending.push_back(position);
+        self.jobs.send((position, fanout)).await.map_err(|_| self.take_end().unwrap_or(Ended::Stopped))
     }
 
-    /// Whether the lane ended early: what it has still will not be carried out.
-    pub(super) fn has_ended(&self) -> bool {
-        self.jobs.is_closed()
+    /// Why the lane is over, once.
+    pub(super) fn take_end(&self) -> Option<Ended> {
+        self.state.lock().ended.take()
+    }
+
+    /// Whether something up to here is still to be carried out, and will be.
+    pub(super) fn is_behind(&self, applied: Position) -> bool {
+        !self.state.lock().is_over && self.done_up_to(applied) < applied
     }
 
     /// The greatest position, up to `applied`, at and before which everything is carried out.
     pub(super) fn done_up_to(&self, applied: Position) -> Position {
-        match self.pending.lock().front() {
+        match self.state.lock().pending.front() {
             Some(first) => Position::from_u64(first.as_u64() - 1).min(applied),
             None => applied,
         }

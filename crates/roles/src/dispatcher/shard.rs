@@ -56,7 +56,7 @@ impl Worker {
         };
         if let Ended::Stopped = ended {
             // What is applied need not be applied again. If this fails, it is, and that does no harm.
-            while self.bulk.done_up_to(self.applied) < self.applied && !self.bulk.has_ended() {
+            while self.bulk.is_behind(self.applied) {
                 self.progressed.notified().await;
             }
             if let Err(error) = self.commit().await {
@@ -77,6 +77,10 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = core.stop_asked() => return Err(Ended::Stopped),
+                () = self.progressed.notified() => match self.bulk.take_end() {
+                    Some(ended) => return Err(ended),
+                    None => {}
+                },
                 () = clock.sleep(commit_in), if self.uncommitted > 0 => self.commit().await?,
                 records = self.consumer.next(batch_max) => match records {
                     Ok(Some(records)) => self.apply(records).await?,

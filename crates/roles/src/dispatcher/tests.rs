@@ -5,14 +5,16 @@ use crate::api::testing::Fixture;
 use crate::api::{Caller, Who};
 use crate::services::Services;
 use crate::tables;
+use async_trait::async_trait;
 use hudhud_ports::memory::{self, BusOptions};
-use hudhud_ports::{Bus as _, Payload, Scan, Store};
+use hudhud_ports::{Bus as _, Claim, Error, ErrorKind, Key, Payload, Result, Row, Scan, Store, Write};
 use hudhud_proto::limits::EPOCH_SEQ_JUMP;
 use hudhud_proto::v1::{
     Accepted, Content, CreateGroup, Entry, Fetch, InboxHeadRow, LeaveGroup, ReceiptKind, Received, Send, Switch,
     client_frame::Command, entry, server_frame::Event,
 };
 use hudhud_proto::{ConversationId, Message, v1};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinHandle, yield_now};
@@ -192,35 +194,52 @@ async fn a_resend_is_answered_with_the_entry_it_has() {
     assert!(matches!(pushed.last(), Some(Event::Refused(_))), "{pushed:?}");
 }
 
-#[tokio::test]
-async fn a_big_group_gets_everything_in_order_and_every_member_an_inbox_row() {
-    const MEMBERS: usize = 70;
+/// Members of a group that fans out beside the other conversations of its shard.
+const MEMBERS: usize = 70;
+
+/// A server on which so many people may register at once, and they did.
+async fn many() -> (Fixture, Caller, Vec<Caller>) {
     let fixture = Fixture::with(|settings| settings.rates.accounts_per_address.burst = 1_000).await;
     let owner = fixture.account("owner").await;
     let mut members = Vec::new();
     for n in 0..MEMBERS {
         members.push(fixture.account(&format!("member{n}")).await);
     }
-    let last = fixture.connect(&members[MEMBERS - 1]).await;
-    let _running = start(&fixture);
+    (fixture, owner, members)
+}
+
+/// Makes a group of all of them, and returns its conversation.
+async fn big_group(fixture: &Fixture, owner: &Caller, members: &[Caller]) -> bytes::Bytes {
     let create = CreateGroup {
         message_id: fixture.message_id().to_bytes(),
         title: "many".into(),
         members: members.iter().map(|member| member.account.to_bytes()).collect(),
         ..Default::default()
     };
-    let Event::ChangeAccepted(created) = command(&fixture, &owner, Command::CreateGroup(create)).await else {
-        panic!()
-    };
+    match command(fixture, owner, Command::CreateGroup(create)).await {
+        Event::ChangeAccepted(created) => created.conversation,
+        other => panic!("not created: {other:?}"),
+    }
+}
+
+fn to_group(fixture: &Fixture, conversation: &bytes::Bytes, text: &str) -> Send {
+    Send {
+        conversation: conversation.clone(),
+        message_id: fixture.message_id().to_bytes(),
+        content: content(text).into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_big_group_gets_everything_in_order_and_every_member_an_inbox_row() {
+    let (fixture, owner, members) = many().await;
+    let last = fixture.connect(&members[MEMBERS - 1]).await;
+    let _running = start(&fixture);
+    let conversation = big_group(&fixture, &owner, &members).await;
     settle().await;
     for text in ["one", "two"] {
-        let to_group = Send {
-            conversation: created.conversation.clone(),
-            message_id: fixture.message_id().to_bytes(),
-            content: content(text).into(),
-            ..Default::default()
-        };
-        send(&fixture, &owner, to_group).await;
+        send(&fixture, &owner, to_group(&fixture, &conversation, text)).await;
     }
     settle().await;
     settle().await;
@@ -233,13 +252,14 @@ async fn a_big_group_gets_everything_in_order_and_every_member_an_inbox_row() {
         })
         .collect();
     assert_eq!(texts(&entries), ["(event)", "one", "two"]);
-    let conversation = ConversationId::from_slice(&created.conversation).expect("an id");
+    let created = conversation;
+    let conversation = ConversationId::from_slice(&created).expect("an id");
     for member in &members {
         let key = tables::inbox(member.account, conversation, tables::InboxPart::Head);
         let row = fixture.store.get(key).await.expect("memory does not fail").expect("written");
         assert_eq!(tables::read::<InboxHeadRow>(&row).expect("a row").head_seq, 3);
     }
-    let leave = LeaveGroup { conversation: created.conversation, message_id: fixture.message_id().to_bytes() };
+    let leave = LeaveGroup { conversation: created, message_id: fixture.message_id().to_bytes() };
     command(&fixture, &last, Command::LeaveGroup(leave)).await;
     settle().await;
     let scan = Scan::all(tables::CONVERSATION, conversation.to_bytes(), 1_000);
@@ -326,4 +346,70 @@ async fn what_was_accepted_into_a_lost_log_is_appended_again() {
     let entries = timeline(&fixture, &alice, &first.conversation).await;
     assert_eq!(texts(&entries), ["one", "three", "two"]);
     assert_eq!(entries[1].seq, 1 + EPOCH_SEQ_JUMP);
+}
+
+/// A directory that stops taking inbox rows when it is told to.
+struct NoInboxes {
+    store: Arc<dyn Store>,
+    failing: Mutex<Option<ErrorKind>>,
+}
+
+#[async_trait]
+impl Store for NoInboxes {
+    async fn get(&self, key: Key) -> Result<Option<Row>> {
+        self.store.get(key).await
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Vec<Row>> {
+        self.store.scan(scan).await
+    }
+
+    async fn write(&self, writes: Vec<Write>) -> Result<()> {
+        let kind = *self.failing.lock();
+        match kind.filter(|_| writes.iter().any(|write| write.key.table == tables::INBOX)) {
+            Some(kind) => Err(Error::new(kind, "test", "write")),
+            None => self.store.write(writes).await,
+        }
+    }
+
+    async fn claim(&self, write: Write) -> Result<Claim> {
+        self.store.claim(write).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.store.flush().await
+    }
+}
+
+/// How a dispatcher ends when something is done to it while the inbox rows of a big group can't be written.
+async fn ended_while_inboxes_fail(kind: ErrorKind, then: impl FnOnce(&Dispatcher)) -> Result<()> {
+    let (mut fixture, owner, members) = many().await;
+    let directory = Arc::new(NoInboxes { store: fixture.services.directory.clone(), failing: Mutex::default() });
+    fixture.services.directory = directory.clone();
+    let dispatcher = Dispatcher::new(fixture.services.clone(), fixture.sessions.clone());
+    let running = tokio::spawn({
+        let dispatcher = dispatcher.clone();
+        async move { dispatcher.run().await }
+    });
+    let conversation = big_group(&fixture, &owner, &members).await;
+    settle().await;
+    *directory.failing.lock() = Some(kind);
+    send(&fixture, &owner, to_group(&fixture, &conversation, "one")).await;
+    settle().await;
+    then(&dispatcher);
+    settle().await;
+    assert!(running.is_finished(), "it hangs");
+    running.await.expect("it does not panic")
+}
+
+/// The fan-out is given up with the stop; it is pending and not committed, so the next start does it.
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_big_group_whose_fan_out_fails() {
+    ended_while_inboxes_fail(ErrorKind::Unavailable, Dispatcher::stop).await.expect("it ends as it was asked to");
+}
+
+#[tokio::test]
+async fn an_engine_that_fails_for_good_in_a_big_group_ends_the_dispatcher() {
+    let error = ended_while_inboxes_fail(ErrorKind::Fatal, |_| {}).await.expect_err("the process must stop");
+    assert_eq!(error.kind(), ErrorKind::Fatal);
 }
