@@ -53,10 +53,16 @@ metrics! {
         "WebSocket connections of this gateway, with a session or not";
     sessions: Gauge = Gauge::default(),
         "Connections of this gateway that have a session";
+    buffer_bytes: Gauge = Gauge::default(),
+        "Bytes that wait in memory for all connections, of buffer_bytes_max";
     hello_timeouts: Counter = Counter::default(),
         "Connections closed because they did not say in time who they are";
     idle_timeouts: Counter = Counter::default(),
         "Connections closed because nothing was heard for two ping intervals";
+    stalled: Counter = Counter::default(),
+        "Connections closed because they read nothing while others needed the memory that waits for them";
+    deferred: Counter = Counter::default(),
+        "Commands answered UNAVAILABLE because too much waits in memory already";
     replaced: Counter = Counter::default(),
         "Connections closed because their device connected again";
     revoked: Counter = Counter::default(),

@@ -31,6 +31,8 @@ pub struct Settings {
     pub hello_timeout: Duration,
     /// Frames that wait for a connection before it is marked lagging.
     pub outbox_frames_max: usize,
+    /// What waits in memory for all connections together, in bytes: frames to be written, requests to be answered.
+    pub buffer_bytes_max: usize,
     /// How long a gateway's lease lives; it renews it three times as often.
     pub lease: Duration,
     /// How long a cached session set lives.
@@ -105,6 +107,8 @@ pub struct Rate {
 pub struct Rates {
     /// Messages of one device.
     pub sends: Rate,
+    /// Messages into one conversation, of all its members together.
+    pub sends_per_conversation: Rate,
     /// Other commands of one device.
     pub commands: Rate,
     /// Questions of one account whether another one exists: a handle looked up, an unknown account written to, blocked or
@@ -146,6 +150,7 @@ impl Default for Settings {
             ping_interval: Duration::from_secs(30),
             hello_timeout: Duration::from_secs(60),
             outbox_frames_max: 1_024,
+            buffer_bytes_max: 256 * 1_024 * 1_024,
             lease: Duration::from_secs(15),
             session_cache_ttl: Duration::from_secs(300),
             conversations_cached_max: 10_000,
@@ -162,6 +167,7 @@ impl Default for Rates {
         let every_ms = |burst, ms| Rate { burst, interval: Duration::from_millis(ms) };
         Self {
             sends: every_ms(2_000, 5),
+            sends_per_conversation: every_ms(10_000, 1),
             commands: every_ms(2_000, 10),
             look_ups: every_ms(20, 10_000),
             look_ups_per_address: every_ms(1_000, 1_000),

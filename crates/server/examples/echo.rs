@@ -14,7 +14,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use http_body_util::BodyExt as _;
-use hudhud_server::config::Limits;
+use hudhud_server::config::{Limits, Networks};
+use hudhud_server::crowd::{Bounds, Crowd};
 use hudhud_server::http::{HttpMetrics, Messages, open_socket};
 use hudhud_server::listen::{Connection, Listen};
 use prometheus_client::registry::Registry;
@@ -32,11 +33,14 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     writeln!(io::stdout(), "echo listens on http://{}", listener.local_addr()?)?;
     let router = Router::new().route("/", any(answer));
+    let (limits, metrics) = (Limits::default(), HttpMetrics::register(&mut Registry::default()));
     let listen = Listen {
         refusing: router.clone(),
         router,
-        limits: Limits::default(),
-        metrics: HttpMetrics::register(&mut Registry::default()),
+        crowd: Crowd::new(Bounds::from(&limits), metrics.clone()),
+        trusted_proxies: Networks::default(),
+        limits,
+        metrics,
         stop: CancellationToken::new(),
         connections: TaskTracker::new(),
     };
@@ -50,7 +54,8 @@ async fn answer(
     request: Request,
 ) -> Response {
     if let Ok(upgrade) = upgrade {
-        return open_socket(upgrade, MESSAGE_BYTES_MAX, TaskTracker::new(), &connection, echo);
+        let (place, around) = (connection.place().clone(), Some(connection.busy()));
+        return open_socket(upgrade, MESSAGE_BYTES_MAX, &TaskTracker::new(), place, around, echo);
     }
     match request.into_body().collect().await {
         Ok(_) => Body::from("echo\n").into_response(),

@@ -6,11 +6,14 @@
 
 pub mod cli;
 pub mod config;
+pub mod crowd;
 mod engines;
 pub mod exit;
 mod fatal;
+mod files;
 pub mod http;
 pub mod listen;
+mod metered;
 pub mod openapi;
 pub mod safekeeping;
 mod start;

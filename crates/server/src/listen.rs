@@ -1,8 +1,10 @@
-//! The listener: takes connections in up to a limit, gives each so much time and no more, and lets them end when the server
+//! The listener: takes connections in as far as there is room (`crate::crowd`), gives each so much time and no more, and lets them end when the server
 //! stops. What is said over them is in `crate::http`.
 
-use crate::config::Limits;
-use crate::http::{HttpMetrics, Peer};
+use crate::config::{Limits, Networks};
+use crate::crowd::{Bounds, Crowd, Place};
+use crate::http::{HttpMetrics, Peer, network};
+use crate::metered::Metered;
 use axum::Router;
 use axum::extract::Request;
 use axum::serve::{Listener, ListenerExt as _};
@@ -10,23 +12,29 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-/// Connections beyond the limit that are told so at the same time. Still more are closed without a word.
-const REFUSALS_MAX: usize = 64;
+/// Connections beyond the limit that are told so at the same time; the oldest of them makes room for the next.
+const REFUSALS: Bounds = Bounds { all: 64, per_address: 64, per_account: 0, strangers: 64, strangers_per_address: 64 };
 /// The head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 32 * 1_024;
+/// What the kernel holds of what was written to a connection and not read; it doubles this for its own use.
+const KERNEL_SEND_BYTES: usize = 128 * 1_024;
 /// Requests at the same time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
+/// Bytes that an HTTP/2 connection may send before they are read, on all its streams together: what RFC 9113 begins with.
+const WINDOW_BYTES: u32 = 65_535;
+/// Bytes that wait to be written on one stream of HTTP/2.
+const STREAM_SEND_BYTES_MAX: usize = 64 * 1_024;
 
 /// What a listener needs.
 pub struct Listen {
@@ -34,8 +42,12 @@ pub struct Listen {
     pub router: Router,
     /// What is served where there is no room.
     pub refusing: Router,
-    /// How many, and for how long.
+    /// For how long.
     pub limits: Limits,
+    /// How many, and who goes when there is no room.
+    pub crowd: Arc<Crowd>,
+    /// Whose connections are shared by many clients.
+    pub trusted_proxies: Networks,
     /// What is counted.
     pub metrics: HttpMetrics,
     /// No new connections from then on; those that are there finish their requests.
@@ -51,8 +63,8 @@ pub struct Connection {
     requests: AtomicU64,
     /// Requests and WebSockets that go on.
     open: AtomicUsize,
-    metrics: HttpMetrics,
-    _permit: OwnedSemaphorePermit,
+    place: Arc<Place>,
+    is_shared: bool,
 }
 
 /// A request or a WebSocket that goes on: the connection counts as used while one is there.
@@ -67,34 +79,33 @@ impl Listen {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY was not set");
             }
+            // Left to itself the kernel would hold megabytes for each client that does not read.
+            if let Err(error) = set_socket_send_buffer_size(&*stream, KERNEL_SEND_BYTES) {
+                tracing::debug!(%error, "SO_SNDBUF was not set");
+            }
         });
-        let room = Arc::new(Semaphore::new(self.limits.connections_max.min(Semaphore::MAX_PERMITS)));
-        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+        let refusals = Crowd::new(REFUSALS, self.metrics.clone());
         loop {
             let (stream, peer) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
                 accepted = Listener::accept(&mut listener) => accepted,
             };
-            if let Ok(permit) = room.clone().try_acquire_owned() {
-                self.take(stream, peer, permit, self.router.clone());
+            let address = (!self.trusted_proxies.contains(peer.ip())).then(|| network(peer.ip()));
+            if let Some(place) = self.crowd.enter(address) {
+                self.take(stream, peer, place, address.is_none(), self.router.clone());
             } else {
                 self.metrics.tcp_refused.inc();
-                if let Ok(permit) = refusals.clone().try_acquire_owned() {
-                    self.take(stream, peer, permit, self.refusing.clone());
+                if let Some(place) = refusals.enter(Some(network(peer.ip()))) {
+                    self.take(stream, peer, place, false, self.refusing.clone());
                 }
             }
         }
     }
 
-    fn take(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit, router: Router) {
-        self.metrics.tcp_connections.inc();
-        let connection = Arc::new(Connection {
-            requests: AtomicU64::new(0),
-            open: AtomicUsize::new(0),
-            metrics: self.metrics.clone(),
-            _permit: permit,
-        });
+    fn take(&self, stream: TcpStream, peer: SocketAddr, place: Arc<Place>, is_shared: bool, router: Router) {
+        let connection =
+            Arc::new(Connection { requests: AtomicU64::new(0), open: AtomicUsize::new(0), place, is_shared });
         let serve = serve(stream, peer, connection, router, self.limits.clone(), self.stop.clone());
         self.connections.spawn(serve);
     }
@@ -123,6 +134,8 @@ async fn serve(
             answer
         }
     });
+    let place = connection.place.clone();
+    let stream = Metered::new(stream, place.clone());
     let mut served = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let mut patience = Duration::from_millis(limits.header_timeout_ms);
     let mut ending = false;
@@ -135,6 +148,10 @@ async fn serve(
                 if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "a connection broke");
                 }
+                return;
+            }
+            () = place.given_away() => {
+                tracing::debug!(%peer, "a connection made room");
                 return;
             }
             () = stop.cancelled(), if !ending => {
@@ -169,11 +186,24 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .keep_alive_interval(idle_timeout)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .max_send_buf_size(STREAM_SEND_BYTES_MAX)
         .enable_connect_protocol();
     builder
 }
 
 impl Connection {
+    /// Its place among all.
+    pub fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    /// Whether a trusted proxy shares it among its clients.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     /// Notes that a request or a WebSocket goes on, until the answer is dropped.
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -181,14 +211,15 @@ impl Connection {
     }
 }
 
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+impl Busy {
+    /// The place of the connection.
+    pub fn place(&self) -> &Arc<Place> {
+        &self.0.place
     }
 }
 
-impl Drop for Connection {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.metrics.tcp_connections.dec();
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

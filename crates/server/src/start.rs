@@ -1,9 +1,11 @@
 //! The order in which everything starts and stops.
 
 use crate::config::Config;
+use crate::crowd::{Bounds, Crowd};
 use crate::engines;
 use crate::exit::Failure;
 use crate::fatal::{self, Alarm};
+use crate::files;
 use crate::http::{self, Http, HttpMetrics, Origins, Readiness};
 use crate::listen::Listen;
 use crate::openapi;
@@ -96,6 +98,10 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let dispatching = tokio::spawn(dispatch(dispatcher.clone(), alarm.clone(), readiness.clone()));
     let first_invite = api::first_invite(&services).await.map_err(unopened)?.map(|invite| invite.code);
 
+    let mut limits = config.limits;
+    limits.connections_max = files::connections_max(limits.connections_max);
+    let memory_bytes_max = limits.memory_bytes_max();
+    let crowd = Crowd::new(Bounds::from(&limits), http_metrics.clone());
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let schema = openapi::Schema::load();
     let http = Arc::new(Http {
@@ -108,14 +114,17 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         openapi: openapi::document(&schema).to_string().into(),
         schema,
         origins: Origins::new(&config.allowed_origins),
-        trusted_proxies: config.trusted_proxies,
-        body_timeout: Duration::from_millis(config.limits.body_timeout_ms),
+        crowd: crowd.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        body_timeout: Duration::from_millis(limits.body_timeout_ms),
         sockets: tasks.clone(),
     });
     let listen = Listen {
         router: http::router(http.clone()),
         refusing: http::refusing_router(http),
-        limits: config.limits,
+        limits,
+        crowd,
+        trusted_proxies: config.trusted_proxies,
         metrics: http_metrics,
         stop: stop.clone(),
         connections: tasks.clone(),
@@ -127,7 +136,7 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         safekeeping::listen(&config.data, embedded.clone(), stop.clone(), &tasks);
     }
     readiness.ready();
-    tracing::info!(%address, gateway = config.gateway, "listening");
+    tracing::info!(%address, gateway = config.gateway, memory_bytes_max, "listening");
     let drain = Duration::from_millis(config.drain_ms);
     Ok(Running {
         address,
@@ -182,12 +191,13 @@ impl Running {
         async move { Failure::Fatal(alarm.raised().await) }
     }
 
-    /// Stops in order: no new connections; clients are told to go and connect again later; requests are finished; the
-    /// dispatcher ends behind its last batch; the engines are closed. Takes `drain_ms` and some seconds at most.
+    /// Stops in order: it is not ready any more, and says so to whoever asks; clients are told to go and connect again later;
+    /// no new connections; requests are finished; the dispatcher ends behind its last batch; the engines are closed. Takes
+    /// `drain_ms` and some seconds at most.
     pub async fn stop(self) {
         self.readiness.draining();
-        self.stop.cancel();
         self.gateway.drain(self.drain).await;
+        self.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(FINISH_TIMEOUT, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests did not end in time");

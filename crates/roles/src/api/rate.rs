@@ -16,7 +16,7 @@ use crate::services::Services;
 use crate::settings::{Rate, Rates};
 use hudhud_ports::Clock;
 use hudhud_proto::v1::ErrorCode;
-use hudhud_proto::{AccountId, DeviceId, Handle, ProtocolError};
+use hudhud_proto::{AccountId, ConversationId, DeviceId, Handle, ProtocolError};
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::net::{IpAddr, Ipv6Addr};
@@ -77,6 +77,8 @@ pub(crate) struct Limiter {
     rates: Rates,
     /// When each bucket is full again, in the clock's monotonic time. A bucket that is not here is full.
     full_at: Mutex<LruCache<Bucket, Duration>>,
+    /// The same for conversations, of which anybody may use many: they push no other bucket out.
+    conversations_full_at: Mutex<LruCache<ConversationId, Duration>>,
     buckets_max: usize,
     /// The handles with which somebody has logged in, and where: what strangers do elsewhere does not keep them out.
     places: Mutex<LruCache<(Handle, IpAddr), ()>>,
@@ -90,6 +92,7 @@ impl Limiter {
             metrics: services.metrics.clone(),
             rates: services.settings.rates.clone(),
             full_at: Mutex::new(LruCache::unbounded()),
+            conversations_full_at: Mutex::new(LruCache::unbounded()),
             buckets_max: BUCKETS_MAX,
             places: Mutex::new(LruCache::new(PLACES_MAX)),
         }
@@ -105,6 +108,20 @@ impl Limiter {
     pub(crate) fn sends(&self, caller: &Caller, n: u32) -> Result<(), ProtocolError> {
         let bucket = Bucket::Send(caller.account, caller.device);
         self.take(n, [draw!(self.sends, bucket, "messages from this device")])
+    }
+
+    /// So many messages into a conversation, whoever sends them: each is written and pushed once for every member.
+    pub(crate) fn conversation(&self, conversation: ConversationId, n: u32) -> Result<(), ProtocolError> {
+        let now = self.clock.monotonic();
+        let mut full_at = self.conversations_full_at.lock();
+        let before = full_at.get(&conversation).copied().unwrap_or(now);
+        let after = admit(before, now, self.rates.sends_per_conversation, n)
+            .map_err(|wait| self.refused("sends_per_conversation", "messages in this conversation", wait))?;
+        full_at.put(conversation, after);
+        if full_at.len() > self.buckets_max {
+            full_at.pop_lru();
+        }
+        Ok(())
     }
 
     /// One question of an account whether another one exists.
@@ -188,6 +205,12 @@ impl Limiter {
         self.take(strangers, draws)
     }
 
+    fn refused(&self, name: &'static str, what: &str, wait: Duration) -> ProtocolError {
+        self.metrics.rate_limited(name);
+        let wait_ms = u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
+        ProtocolError::retry(ErrorCode::RateLimited, format!("too many {what}: wait {:.1} s", wait.as_secs_f64()), wait_ms)
+    }
+
     /// Takes `n` from all of these, or from none.
     fn take(&self, n: u32, draws: impl IntoIterator<Item = Draw>) -> Result<(), ProtocolError> {
         let now = self.clock.monotonic();
@@ -197,12 +220,7 @@ impl Limiter {
             let before = full_at.get(&draw.bucket).copied().unwrap_or(now);
             match admit(before, now, draw.rate, n) {
                 Ok(after) => granted.push((draw.bucket, after)),
-                Err(wait) => {
-                    self.metrics.rate_limited(draw.name);
-                    let wait_ms = u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
-                    let message = format!("too many {}: wait {:.1} s", draw.what, wait.as_secs_f64());
-                    return Err(ProtocolError::retry(ErrorCode::RateLimited, message, wait_ms));
-                }
+                Err(wait) => return Err(self.refused(draw.name, draw.what, wait)),
             }
         }
         for (bucket, after) in granted {

@@ -134,7 +134,7 @@ async fn verify_batch(api: &Api, caller: &Caller, sends: &[Send]) -> Result<Dest
         ([], peer) => {
             let peer = AccountId::from_slice(peer)?;
             meet_peer(api, caller, peer).await?;
-            return checked(caller, sends, direct(caller, peer));
+            return checked(api, caller, sends, direct(caller, peer));
         }
         (conversation, []) => existing(api, caller, ConversationId::from_slice(conversation)?).await?,
         _ => return Err(ProtocolError::invalid("give either `conversation` or `direct_with`, not both")),
@@ -144,16 +144,17 @@ async fn verify_batch(api: &Api, caller: &Caller, sends: &[Send]) -> Result<Dest
         not_blocked_by(api, caller, peer).await?;
         takes_messages(api, caller, peer).await?;
     }
-    checked(caller, sends, destination)
+    checked(api, caller, sends, destination)
 }
 
-/// The destination, if it is that of all messages.
-fn checked(caller: &Caller, sends: &[Send], destination: Destination) -> Result<Destination, ProtocolError> {
+/// The destination, if it is that of all messages and takes so many more.
+fn checked(api: &Api, caller: &Caller, sends: &[Send], destination: Destination) -> Result<Destination, ProtocolError> {
     let same = |send: &Send| destination_id(caller, send).is_ok_and(|id| id == destination.conversation);
-    match sends.iter().all(same) {
-        true => Ok(destination),
-        false => Err(ProtocolError::invalid("one batch goes to one conversation")),
+    if !sends.iter().all(same) {
+        return Err(ProtocolError::invalid("one batch goes to one conversation"));
     }
+    api.limiter.conversation(destination.conversation, sends.len() as u32)?;
+    Ok(destination)
 }
 
 /// The conversation that a message goes to.

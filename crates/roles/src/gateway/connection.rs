@@ -5,11 +5,12 @@
 
 use super::check::{Check, check};
 use super::close::{self, Close};
+use super::commands::Commands;
 use super::greeting::{Greeted, greet};
 use super::pipeline::Pipeline;
 use super::registry::Connection;
 use super::transport::Transport;
-use super::{CLOSE_GRACE, CLOSE_HANDSHAKE_MAX, Gateway, request_id};
+use super::{Budget, CLOSE_GRACE, CLOSE_HANDSHAKE_MAX, Charge, Gateway, request_id};
 use crate::api::{Caller, Who};
 use crate::session::Session;
 use bytes::Bytes;
@@ -18,7 +19,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use hudhud_proto::limits::{PAYLOAD_BYTES_MAX, SENDS_IN_FLIGHT_MAX};
 use hudhud_proto::v1::{ErrorCode, client_frame::Command, server_frame::Event};
 use hudhud_proto::{AccountId, ConversationId, MessageId, ProtocolError, command, v1};
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,10 @@ const UNANSWERED_BYTES_MAX: usize = 32 * PAYLOAD_BYTES_MAX;
 const STRIKES_MAX: u32 = 16;
 /// Conversations that wait for a failed message to be repeated, until the connection is closed: its device starts over.
 const STOPPED_LANES_MAX: usize = 1_024;
+/// What a send that is not answered yet costs beside its payload, roughly.
+const SEND_OVERHEAD_BYTES: usize = 512;
+/// How long nothing may be read of what waits for a connection while others need the memory.
+const STALL_MAX: Duration = Duration::from_secs(5);
 /// Ping intervals without a frame after which a connection is closed.
 const SILENT_INTERVALS_MAX: u32 = 2;
 
@@ -51,8 +55,9 @@ pub(super) async fn run(
         address,
         session: None,
         greeting: false,
-        commands: VecDeque::new(),
-        command_runs: false,
+        commands: Commands::default(),
+        requests: gateway.budget.charge(),
+        told_transport: false,
         check_is_due: false,
         pipeline: Pipeline::default(),
         inbox_version: None,
@@ -99,8 +104,11 @@ struct Task {
     session: Option<Served>,
     /// A `Hello` runs; nothing is read meanwhile.
     greeting: bool,
-    commands: VecDeque<(u64, Command)>,
-    command_runs: bool,
+    commands: Commands,
+    /// What the unanswered requests hold of the budget.
+    requests: Charge,
+    /// Whether the transport knows that the other end proved who it is.
+    told_transport: bool,
     /// A ping is due; what it needs is looked up in turn with commands, as both may change the session.
     check_is_due: bool,
     pipeline: Pipeline,
@@ -124,6 +132,13 @@ impl Task {
             if self.closing && wire.work.is_empty() && self.connection.outbox.is_empty() {
                 return self.connection.outbox.closing();
             }
+            if let Some(served) = &self.session
+                && !self.told_transport
+            {
+                wire.transport.authenticated(served.caller.account);
+                self.told_transport = true;
+            }
+            self.account();
             tokio::select! {
                 biased;
                 () = self.connection.outbox.ready(self.closing), if !wrote => {
@@ -159,15 +174,27 @@ impl Task {
         let connection = self.connection.clone();
         // A client that reads nothing for so long would not hear a ping either.
         let mut limit = sleep(&self.gateway, self.silence_max());
+        let mut stalled = sleep(&self.gateway, STALL_MAX);
         let mut give_up: BoxFuture<'_, ()> =
             if self.closing { sleep(&self.gateway, CLOSE_GRACE) } else { Box::pin(connection.outbox.close_wanted()) };
         let mut sending = wire.transport.send(frames);
         loop {
             tokio::select! {
                 biased;
-                sent = &mut sending => return sent.is_ok(),
+                sent = &mut sending => {
+                    connection.outbox.written();
+                    return sent.is_ok();
+                }
                 () = &mut give_up => return false,
                 Some(finished) = wire.work.next(), if !wire.work.is_empty() => self.finished(&wire.work, finished),
+                () = &mut stalled => {
+                    if self.gateway.budget.is_tight() {
+                        self.gateway.services.metrics.stalled.inc();
+                        connection.outbox.close(close::IDLE);
+                        return false;
+                    }
+                    stalled = sleep(&self.gateway, STALL_MAX);
+                }
                 () = &mut limit => {
                     self.gateway.services.metrics.idle_timeouts.inc();
                     connection.outbox.close(close::IDLE);
@@ -187,6 +214,13 @@ impl Task {
             && self.commands.len() < commands_max
             && self.pipeline.unanswered() < SENDS_IN_FLIGHT_MAX
             && self.pipeline.unanswered_bytes() < UNANSWERED_BYTES_MAX
+            && (self.requests.bytes() == 0 || self.requests.has_room(0))
+    }
+
+    /// Notes what the unanswered requests hold.
+    fn account(&mut self) {
+        let sends = self.pipeline.unanswered_bytes() + self.pipeline.unanswered() * SEND_OVERHEAD_BYTES;
+        self.requests.set(self.commands.bytes() + sends);
     }
 
     fn received(&mut self, work: &Work, bytes: &Bytes) {
@@ -228,7 +262,7 @@ impl Task {
                 count();
                 self.offer(request, send);
             }
-            command => self.commands.push_back((request, command)),
+            command => self.commands.push(request, command, bytes.len()),
         }
     }
 
@@ -254,7 +288,7 @@ impl Task {
             let (api, caller) = (self.gateway.api.clone(), served.caller.clone());
             work.push(Box::pin(async move { Finished::Batch(conversation, api.send(&caller, sends).await) }));
         }
-        if self.command_runs {
+        if self.commands.is_running() {
             return;
         }
         let gateway = self.gateway.clone();
@@ -262,11 +296,14 @@ impl Task {
             && std::mem::take(&mut self.check_is_due)
         {
             let (session, token, address) = (served.session.clone(), served.token.clone(), self.address);
-            self.command_runs = true;
+            self.commands.begin_own();
             work.push(Box::pin(async move { Finished::Checked(check(&gateway, session, &token, address).await) }));
-        } else if let Some((request, command)) = self.commands.pop_front() {
-            self.command_runs = true;
+        } else if let Some((request, command)) = self.commands.begin() {
             work.push(match (command, &self.session) {
+                (command, _) if !gateway.budget.admits(command::info(&command)) => {
+                    gateway.services.metrics.deferred.inc();
+                    Box::pin(std::future::ready(Finished::Command(request, Err(Budget::deferred()))))
+                }
                 (Command::SetActive(v1::SetActive { active, .. }), Some(served)) => {
                     let caller = served.caller.clone();
                     Box::pin(async move { Finished::Active(request, gateway.api.set_active(&caller, active).await) })
@@ -285,11 +322,11 @@ impl Task {
     fn finished(&mut self, work: &Work, finished: Finished) {
         match finished {
             Finished::Command(request, result) => {
-                self.command_runs = false;
+                self.commands.finished();
                 self.answer(request, result);
             }
             Finished::Active(request, result) => {
-                self.command_runs = false;
+                self.commands.finished();
                 let result = result.map(|session| self.set_session(session));
                 self.answer(request, result.map(|()| done()));
             }
@@ -312,7 +349,7 @@ impl Task {
                 }
             }
             Finished::Checked(check) => {
-                self.command_runs = false;
+                self.commands.finished();
                 self.checked(check);
             }
             Finished::Told => {}

@@ -4,11 +4,15 @@
 //! it has none it serves nobody. Each connection is one task (`connection`) around a transport, an outbox (`outbox`)
 //! and the order of its sends ([`pipeline`]); the registry (`registry`) is how deliveries find it.
 //!
+//! What waits in memory for all of them is bounded together, by a [`Budget`].
+//!
 //! The server calls [`Gateway::serve`] per socket; dispatchers and apis reach [`GatewayInbox::deliver`] through the
 //! port [`hudhud_ports::Gateways`]. No sockets in here, see [`Transport`].
 
+mod budget;
 mod check;
 pub mod close;
+mod commands;
 mod connection;
 mod greeting;
 mod outbox;
@@ -21,6 +25,7 @@ mod upkeep;
 #[cfg(test)]
 mod tests;
 
+pub use budget::{Budget, Charge};
 pub use transport::{Closed, Transport};
 
 use crate::api::Api;
@@ -55,6 +60,7 @@ pub struct Gateway {
     reference: GatewayRef,
     lease: Lease,
     registry: Registry,
+    budget: Arc<Budget>,
 }
 
 impl Gateway {
@@ -72,7 +78,14 @@ impl Gateway {
         let reference = GatewayRef { name: name.into(), incarnation };
         let lease = Lease::new(&services, reference.clone(), address);
         let registry = Registry::new();
-        Arc::new(Self { services, api, sessions, presence, reference, lease, registry })
+        let budget = Budget::new(services.settings.buffer_bytes_max, services.metrics.buffer_bytes.clone());
+        Arc::new(Self { services, api, sessions, presence, reference, lease, registry, budget })
+    }
+
+    /// The memory that everything shares which waits for a client. Whoever serves other requests beside this gateway's
+    /// connections takes theirs from it as well.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Its name and which run of it this is: what pushes must name to reach it.
@@ -90,7 +103,7 @@ impl Gateway {
 
     /// Serves one connection to its end.
     pub async fn serve(self: Arc<Self>, mut transport: Box<dyn Transport>, encoding: Encoding, address: IpAddr) {
-        match self.registry.insert(encoding, self.services.settings.outbox_frames_max) {
+        match self.registry.insert(encoding, self.services.settings.outbox_frames_max, &self.budget) {
             Ok(connection) => {
                 self.services.metrics.connections.inc();
                 connection::run(&self, connection, transport, address).await;

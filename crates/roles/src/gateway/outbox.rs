@@ -1,19 +1,21 @@
 //! What waits to be written to one connection: a bounded queue that never makes whoever pushes wait.
 
+use super::budget::{Budget, Charge};
 use super::close::Close;
 use bytes::Bytes;
 use hudhud_proto::v1::server_frame::Event;
 use hudhud_proto::{Encoding, v1};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use tokio::sync::Notify;
 
 /// Frames that are written with one flush.
 const WRITE_FRAMES_MAX: usize = 64;
 /// Bytes after which a flush takes no further frame.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
-/// Bytes of pushes that wait, beside `settings.outbox_frames_max`. A receiver's share of a frame counts in full.
-const PUSH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a frame that waits costs beside its bytes, roughly.
+const FRAME_OVERHEAD_BYTES: usize = 64;
 
 /// What became of a push.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,16 +32,23 @@ pub(super) enum Pushed {
 pub(super) struct Outbox {
     encoding: Encoding,
     push_frames_max: usize,
+    budget: Arc<Budget>,
     state: Mutex<State>,
     changed: Notify,
 }
 
-#[derive(Default)]
 struct State {
     /// Never dropped: there are at most as many as unanswered requests.
     answers: VecDeque<Bytes>,
+    /// At most `push_frames_max`, and as many as the connection's share of the budget takes. A frame that waits for many
+    /// connections counts in full for each.
     pushes: VecDeque<Bytes>,
     push_bytes: usize,
+    /// Of what was taken and is not written yet.
+    taken_bytes: usize,
+    answer_bytes: usize,
+    /// All of these.
+    charge: Charge,
     /// Pushes wait for the answer to Hello.
     welcomed: bool,
     lagging: bool,
@@ -47,14 +56,29 @@ struct State {
 }
 
 impl Outbox {
-    pub(super) fn new(encoding: Encoding, push_frames_max: usize) -> Self {
-        Self { encoding, push_frames_max, state: Mutex::default(), changed: Notify::new() }
+    pub(super) fn new(encoding: Encoding, push_frames_max: usize, budget: &Arc<Budget>) -> Self {
+        let state = State {
+            answers: VecDeque::new(),
+            pushes: VecDeque::new(),
+            push_bytes: 0,
+            taken_bytes: 0,
+            answer_bytes: 0,
+            charge: budget.charge(),
+            welcomed: false,
+            lagging: false,
+            close: None,
+        };
+        Self { encoding, push_frames_max, budget: budget.clone(), state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Queues the answer to a request.
     pub(super) fn answer(&self, request: u64, event: Event) {
         let frame = self.encode(request, event);
-        self.state.lock().answers.push_back(frame);
+        let mut state = self.state.lock();
+        state.answer_bytes += cost(&frame);
+        state.answers.push_back(frame);
+        state.account();
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -73,15 +97,18 @@ impl Outbox {
         if state.lagging {
             return Pushed::Dropped(1);
         }
-        if state.pushes.len() >= self.push_frames_max || state.push_bytes + frame.len() > PUSH_BYTES_MAX {
+        let cost = cost(&frame);
+        if state.pushes.len() >= self.push_frames_max || state.push_bytes + cost > self.budget.share() {
             let dropped = state.pushes.len() + 1;
-            state.pushes = VecDeque::new();
-            state.push_bytes = 0;
+            state.drop_pushes();
             state.lagging = true;
+            // It may have nothing else to write and have to say that it lags.
+            self.changed.notify_one();
             return Pushed::Dropped(dropped);
         }
-        state.push_bytes += frame.len();
+        state.push_bytes += cost;
         state.pushes.push_back(frame);
+        state.account();
         drop(state);
         self.changed.notify_one();
         Pushed::Queued
@@ -98,7 +125,7 @@ impl Outbox {
     pub(super) fn close(&self, close: Close) {
         let mut state = self.state.lock();
         state.close.get_or_insert(close);
-        state.pushes = VecDeque::new();
+        state.drop_pushes();
         state.lagging = false;
         drop(state);
         self.changed.notify_one();
@@ -119,14 +146,18 @@ impl Outbox {
         self.until(|state| state.close.is_some()).await;
     }
 
-    /// Takes what one flush writes: answers first, then word that the connection lagged, then pushes.
+    /// Takes what one flush writes: answers first, then word that the connection lagged, then pushes. It counts until
+    /// [`Self::written`].
     pub(super) fn take(&self) -> Vec<Bytes> {
         let mut state = self.state.lock();
         let mut taken = Vec::new();
         let mut bytes = 0;
         while taken.len() < WRITE_FRAMES_MAX && bytes < WRITE_BYTES_MAX {
             let frame = match state.answers.pop_front() {
-                Some(frame) => frame,
+                Some(frame) => {
+                    state.answer_bytes -= cost(&frame);
+                    frame
+                }
                 None if !state.welcomed => break,
                 None if state.lagging => {
                     state.lagging = false;
@@ -134,16 +165,25 @@ impl Outbox {
                 }
                 None => match state.pushes.pop_front() {
                     Some(frame) => {
-                        state.push_bytes -= frame.len();
+                        state.push_bytes -= cost(&frame);
                         frame
                     }
                     None => break,
                 },
             };
             bytes += frame.len();
+            state.taken_bytes += cost(&frame);
             taken.push(frame);
         }
+        state.account();
         taken
+    }
+
+    /// What was taken is written, or given up.
+    pub(super) fn written(&self) {
+        let mut state = self.state.lock();
+        state.taken_bytes = 0;
+        state.account();
     }
 
     /// Whether nothing waits to be written.
@@ -163,7 +203,21 @@ impl Outbox {
     }
 }
 
+fn cost(frame: &Bytes) -> usize {
+    frame.len() + FRAME_OVERHEAD_BYTES
+}
+
 impl State {
+    fn drop_pushes(&mut self) {
+        self.pushes = VecDeque::new();
+        self.push_bytes = 0;
+        self.account();
+    }
+
+    fn account(&mut self) {
+        self.charge.set(self.answer_bytes + self.push_bytes + self.taken_bytes);
+    }
+
     fn has_frames(&self) -> bool {
         !self.answers.is_empty() || (self.welcomed && (self.lagging || !self.pushes.is_empty()))
     }
@@ -173,9 +227,16 @@ impl State {
 mod tests {
     use super::*;
     use crate::gateway::close::{IDLE, REVOKED};
+    use prometheus_client::metrics::gauge::Gauge;
+
+    const BUDGET_BYTES: usize = 64 * 1_024 * 1_024;
+
+    fn budget() -> Arc<Budget> {
+        Budget::new(BUDGET_BYTES, Gauge::default())
+    }
 
     fn welcomed(frames_max: usize) -> Outbox {
-        let outbox = Outbox::new(Encoding::Protobuf, frames_max);
+        let outbox = Outbox::new(Encoding::Protobuf, frames_max, &budget());
         outbox.welcome(1, v1::Welcome::default());
         outbox
     }
@@ -192,7 +253,7 @@ mod tests {
 
     #[test]
     fn pushes_wait_for_the_welcome() {
-        let outbox = Outbox::new(Encoding::Protobuf, 4);
+        let outbox = Outbox::new(Encoding::Protobuf, 4, &budget());
         assert_eq!(outbox.push(typing(1)), Pushed::Queued);
         assert!(outbox.is_empty() && outbox.take().is_empty());
         outbox.welcome(1, v1::Welcome::default());
@@ -213,12 +274,27 @@ mod tests {
     }
 
     #[test]
-    fn pushes_are_bounded_in_bytes_too() {
-        let outbox = welcomed(1_000);
-        let frame = Bytes::from(vec![0; PUSH_BYTES_MAX / 2]);
+    fn pushes_are_bounded_by_the_share_of_the_budget_and_free_it_when_they_are_dropped() {
+        let budget = budget();
+        let outbox = Outbox::new(Encoding::Protobuf, 1_000, &budget);
+        let share = budget.share();
+        let frame = Bytes::from(vec![0; share * 2 / 5]);
         assert_eq!(outbox.push(frame.clone()), Pushed::Queued);
         assert_eq!(outbox.push(frame.clone()), Pushed::Queued);
         assert_eq!(outbox.push(frame), Pushed::Dropped(3));
+        assert_eq!(budget.share(), share);
+    }
+
+    #[test]
+    fn what_is_being_written_counts_until_it_is() {
+        let budget = budget();
+        let outbox = Outbox::new(Encoding::Protobuf, 1_000, &budget);
+        let share = budget.share();
+        outbox.answer(1, Event::Done(v1::Done::default()));
+        let waiting = budget.share();
+        assert!(waiting < share && outbox.take().len() == 1 && budget.share() == waiting);
+        outbox.written();
+        assert_eq!(budget.share(), share);
     }
 
     #[test]

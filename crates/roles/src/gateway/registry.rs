@@ -1,5 +1,6 @@
 //! The connections of one gateway, and whose they are.
 
+use super::budget::Budget;
 use super::close::{Close, GOING_AWAY, TRY_AGAIN};
 use super::outbox::Outbox;
 use hudhud_ports::Target;
@@ -85,7 +86,12 @@ impl Registry {
     }
 
     /// Takes a connection in, or says why not. Ids are never used twice.
-    pub(super) fn insert(&self, encoding: Encoding, push_frames_max: usize) -> Result<Arc<Connection>, Close> {
+    pub(super) fn insert(
+        &self,
+        encoding: Encoding,
+        push_frames_max: usize,
+        budget: &Arc<Budget>,
+    ) -> Result<Arc<Connection>, Close> {
         let mut state = self.state.lock();
         match state.admission {
             Admission::Open => {}
@@ -94,7 +100,7 @@ impl Registry {
         }
         state.last_id += 1;
         let id = ConnectionId(state.last_id);
-        let outbox = Outbox::new(encoding, push_frames_max);
+        let outbox = Outbox::new(encoding, push_frames_max, budget);
         let connection = Arc::new(Connection { id, encoding, outbox, sends_over: Semaphore::new(0) });
         state.connections.insert(id, (connection.clone(), None));
         Ok(connection)

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use hudhud_proto::AccountId;
 
 /// The other end is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub trait Transport: Send {
     /// Writes frames in order, with one flush for all, and returns once the operating system has them. Waits where the
     /// other end does not read. A cancelled call may have written part: only [`Self::close`] may follow.
     async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), Closed>;
+
+    /// The other end has proved who it is. Until then whoever owns the socket may give its place to another.
+    fn authenticated(&mut self, _account: AccountId) {}
 
     /// Closes with a code of RFC 6455 §7.4 and a reason of at most 123 bytes.
     async fn close(&mut self, code: u16, reason: &str);

@@ -5,12 +5,30 @@ use hudhud_roles::settings::{self, Settings};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// The least `buffer_bytes_max`: one part in 64 of what is free is a frame and more.
+const BUFFER_BYTES_MIN: usize = 2 * 64 * hudhud_proto::limits::FRAME_BYTES_MAX;
+/// What a connection holds beside what it shares with the others: its state, and a frame that is not whole yet.
+const CONNECTION_BYTES_MAX: u64 = 32 * 1_024 + hudhud_proto::limits::FRAME_BYTES_MAX as u64;
+/// The same before anybody proved who it is: less may be sent.
+const STRANGER_BYTES_MAX: u64 = 32 * 1_024 + crate::http::STRANGER_BYTES_MAX as u64;
+/// The program, its engines (caches of blocks and of records, memory tables, the index of the bus) and its roles (states of
+/// conversations, buckets of rates).
+const BASE_BYTES: u64 = 768 * 1_024 * 1_024;
+
 /// How much this process takes on, and how long it waits.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// TCP connections. More are told to come back later.
+    /// Connections, at most as many as the system lets this process open files. More are told to come back later.
     pub connections_max: usize,
+    /// Connections of one address, but for trusted proxies; of IPv6 the first 64 bits count.
+    pub connections_per_address_max: usize,
+    /// Connections of one account that have a place of their own. More of it count as if nobody had proved anything.
+    pub connections_per_account_max: usize,
+    /// Connections on which nobody has proved who it is. The oldest makes room for the next.
+    pub unauthenticated_max: usize,
+    /// The same of one address.
+    pub unauthenticated_per_address_max: usize,
     /// How long a request's head may take, in milliseconds.
     pub header_timeout_ms: u64,
     /// How long a request's body may take, in milliseconds.
@@ -23,6 +41,9 @@ pub struct Limits {
     pub hello_timeout_ms: u64,
     /// Frames that wait for a WebSocket before it is marked lagging.
     pub outbox_frames_max: usize,
+    /// What waits in memory for all clients together: frames to be written, requests to be answered. One of them may hold a
+    /// 64th of what is free, beside answers, for which a quarter is kept.
+    pub buffer_bytes_max: usize,
     /// What the cache of sessions may take of this process's memory.
     pub cache_bytes_max: u64,
 }
@@ -32,31 +53,54 @@ impl Default for Limits {
         let settings = Settings::default();
         Self {
             connections_max: 100_000,
+            connections_per_address_max: 10_000,
+            connections_per_account_max: 64,
+            unauthenticated_max: 10_000,
+            unauthenticated_per_address_max: 1_000,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             idle_timeout_ms: 60_000,
             ping_interval_ms: millis(settings.ping_interval),
             hello_timeout_ms: millis(settings.hello_timeout),
             outbox_frames_max: settings.outbox_frames_max,
+            buffer_bytes_max: settings.buffer_bytes_max,
             cache_bytes_max: hudhud_engines::Options::default().cache_bytes_max,
         }
     }
 }
 
 impl Limits {
+    /// The most memory that this process takes with these limits, in bytes: what everybody shares, what each connection may
+    /// hold beside that, and what is there without any. For conversations of usual size: see `docs/reliability.md`.
+    pub fn memory_bytes_max(&self) -> u64 {
+        let strangers = self.unauthenticated_max.min(self.connections_max) as u64;
+        let known = self.connections_max as u64 - strangers;
+        let connections = strangers * STRANGER_BYTES_MAX + known * CONNECTION_BYTES_MAX;
+        BASE_BYTES + self.cache_bytes_max + self.buffer_bytes_max as u64 + connections
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let Self {
             connections_max,
+            connections_per_address_max,
+            connections_per_account_max,
+            unauthenticated_max,
+            unauthenticated_per_address_max,
             header_timeout_ms,
             body_timeout_ms,
             idle_timeout_ms,
             ping_interval_ms,
             hello_timeout_ms,
             outbox_frames_max,
+            buffer_bytes_max,
             cache_bytes_max: _,
         } = *self;
         let numbers = [
             ("connections_max", connections_max as u64),
+            ("connections_per_address_max", connections_per_address_max as u64),
+            ("connections_per_account_max", connections_per_account_max as u64),
+            ("unauthenticated_max", unauthenticated_max as u64),
+            ("unauthenticated_per_address_max", unauthenticated_per_address_max as u64),
             ("header_timeout_ms", header_timeout_ms),
             ("body_timeout_ms", body_timeout_ms),
             ("idle_timeout_ms", idle_timeout_ms),
@@ -64,6 +108,10 @@ impl Limits {
             ("hello_timeout_ms", hello_timeout_ms),
             ("outbox_frames_max", outbox_frames_max as u64),
         ];
+        if buffer_bytes_max < BUFFER_BYTES_MIN {
+            let why = format!("at least {BUFFER_BYTES_MIN}, so that everybody's share takes a frame");
+            return Err(ConfigError::Value { key: "limits.buffer_bytes_max".to_owned(), why });
+        }
         match numbers.into_iter().find(|(_, number)| !(1..=u64::from(u32::MAX)).contains(number)) {
             Some((key, _)) => {
                 Err(ConfigError::Value { key: format!("limits.{key}"), why: format!("1 to {} is possible", u32::MAX) })
@@ -119,6 +167,8 @@ macro_rules! rates {
 rates! {
     /// Messages of one device.
     sends,
+    /// Messages into one conversation, of all its members together.
+    sends_per_conversation,
     /// Other commands of one device.
     commands,
     /// Questions of one account whether another one exists: a handle looked up, an unknown account written to, blocked or

@@ -195,6 +195,7 @@ impl Config {
             ping_interval: Duration::from_millis(self.limits.ping_interval_ms),
             hello_timeout: Duration::from_millis(self.limits.hello_timeout_ms),
             outbox_frames_max: self.limits.outbox_frames_max,
+            buffer_bytes_max: self.limits.buffer_bytes_max,
             rates: self.rates.settings(),
             ..Settings::default()
         })
@@ -273,6 +274,8 @@ mod tests {
             ("allowed_origins = [\"chat.example\"]", "allowed_origins"),
             ("log.filter = \"a=b=c\"", "log.filter"),
             ("limits.connections_max = 0", "limits.connections_max"),
+            ("limits.unauthenticated_max = 0", "limits.unauthenticated_max"),
+            ("limits.buffer_bytes_max = 1000", "limits.buffer_bytes_max"),
             ("rates.sends = { burst = 0, interval_ms = 1 }", "rates.sends"),
         ] {
             let error = Config::parse(file, "x.toml").expect("valid TOML").check().expect_err(file);

@@ -2,7 +2,7 @@
 
 use crate::config::Networks;
 use axum::http::{Extensions, HeaderMap};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Hops that are looked at, from the nearest.
@@ -32,6 +32,14 @@ pub fn client(extensions: &Extensions, headers: &HeaderMap, trusted: &Networks) 
     client.to_canonical()
 }
 
+/// What counts as one address: of IPv6 the first 64 bits, as a household has that many addresses.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +53,16 @@ mod tests {
             headers.append(FORWARDED_FOR, value.parse().expect("a header"));
         }
         assert_eq!(client(&extensions, &headers, &trusted).to_string(), expected, "{peer} {forwarded:?}");
+    }
+
+    /// An IPv6 household is one address, and an IPv4 address that is mapped into IPv6 is that address.
+    #[test]
+    fn a_network_is_one_address() {
+        for (address, expected) in
+            [("2001:db8:0:1:ffff::9", "2001:db8:0:1::"), ("::ffff:192.0.2.1", "192.0.2.1"), ("192.0.2.1", "192.0.2.1")]
+        {
+            assert_eq!(network(address.parse().expect("an address")).to_string(), expected);
+        }
     }
 
     /// Only what trusted proxies wrote is believed, whatever a client writes in front of it.

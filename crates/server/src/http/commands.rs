@@ -1,8 +1,10 @@
 //! Commands over HTTP: one endpoint each, the same handlers as over a WebSocket.
 
+use super::body::{Held, collect};
 use super::headers::RequestId;
 use super::problem::Problem;
 use super::{Http, address};
+use crate::listen::Connection;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -10,11 +12,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hudhud_proto::command::{self, Access, CommandInfo};
-use hudhud_proto::limits::FRAME_BYTES_MAX;
 use hudhud_proto::v1::{ErrorCode, ServerFrame, client_frame::Command};
 use hudhud_roles::api::Who;
+use hudhud_roles::gateway::{Budget, Charge};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub async fn command(
     State(http): State<Arc<Http>>,
     Extension(RequestId(request_id)): Extension<RequestId>,
+    Extension(connection): Extension<Arc<Connection>>,
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -33,7 +35,15 @@ pub async fn command(
     let (parts, body) = request.into_parts();
     let address = address::client(&parts.extensions, &parts.headers, &http.trusted_proxies);
     let who = authenticate(&http, info, &parts.headers, address).await?;
-    let body = read(&http, &parts.headers, body).await?;
+    if let Who::Account(caller) = &who {
+        connection.place().prove(caller.account);
+    }
+    // Of what waits in memory for clients; held until the answer is written.
+    let mut charge = http.gateway.budget().charge();
+    let body = read(&http, &parts.headers, body, &mut charge).await?;
+    if !http.gateway.budget().admits(info) {
+        return Err(Budget::deferred().into());
+    }
     let mut command = command::from_json(info.name, &body)?;
     if let Command::Send(send) = &mut command {
         // A client can't know whether a request that broke off was carried out, so every one may be a repetition.
@@ -45,8 +55,9 @@ pub async fn command(
         }
         error
     })?;
-    let answer = command::answer_to_json(ServerFrame { request: 0, event: Some(event) });
-    let mut response = Response::new(Body::from(answer.to_string()));
+    let answer = command::answer_to_json(ServerFrame { request: 0, event: Some(event) }).to_string();
+    charge.set(answer.len());
+    let mut response = Response::new(Body::new(Held::new(answer.into(), charge)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
@@ -75,7 +86,7 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
 }
 
 /// The whole body, if it is JSON, small enough and here in time. A body that is not there needs no type.
-async fn read(http: &Http, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+async fn read(http: &Http, headers: &HeaderMap, body: Body, charge: &mut Charge) -> Result<Bytes, Problem> {
     let wrong_type = || {
         let detail = "send the command's message as application/json";
         Problem::of_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::Invalid, detail)
@@ -84,20 +95,11 @@ async fn read(http: &Http, headers: &HeaderMap, body: Body) -> Result<Bytes, Pro
     if content_type.is_some_and(|value| !is_json(value)) {
         return Err(wrong_type());
     }
-    let whole = Limited::new(body, FRAME_BYTES_MAX).collect();
-    let whole = http.runtime.timeout(http.body_timeout, whole).await.ok_or_else(|| {
+    let whole = http.runtime.timeout(http.body_timeout, collect(body, charge)).await;
+    let bytes = whole.ok_or_else(|| {
         let detail = format!("the body did not arrive within {} ms", http.body_timeout.as_millis());
         Problem::of_http(StatusCode::REQUEST_TIMEOUT, ErrorCode::Invalid, detail)
-    })?;
-    let bytes = whole.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            let detail = format!("a body has at most {FRAME_BYTES_MAX} bytes");
-            Problem::of_http(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::Limit, detail)
-        } else {
-            Problem::of_http(StatusCode::BAD_REQUEST, ErrorCode::Invalid, "the body broke off")
-        }
-    })?;
-    let bytes = bytes.to_bytes();
+    })??;
     if content_type.is_none() && !bytes.is_empty() { Err(wrong_type()) } else { Ok(bytes) }
 }
 

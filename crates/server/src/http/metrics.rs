@@ -25,8 +25,12 @@ pub struct HttpMetrics {
     seconds: Histogram,
     /// TCP connections now.
     pub tcp_connections: Gauge,
+    /// Connections of these on which nobody has proved who it is.
+    pub tcp_unauthenticated: Gauge,
     /// TCP connections that there was no room for.
     pub tcp_refused: Counter,
+    /// Connections on which nobody had proved who it is, closed to make room.
+    pub tcp_displaced: Counter,
 }
 
 impl HttpMetrics {
@@ -36,12 +40,24 @@ impl HttpMetrics {
             requests: Family::default(),
             seconds: Histogram::new(exponential_buckets(SECONDS_FIRST, 2.0, SECONDS_BUCKETS)),
             tcp_connections: Gauge::default(),
+            tcp_unauthenticated: Gauge::default(),
             tcp_refused: Counter::default(),
+            tcp_displaced: Counter::default(),
         };
         registry.register("http_requests", "HTTP requests by the status of their answer", metrics.requests.clone());
         registry.register("http_request_seconds", "Time to answer an HTTP request", metrics.seconds.clone());
         registry.register("tcp_connections", "TCP connections, WebSockets among them", metrics.tcp_connections.clone());
-        registry.register("tcp_refused", "TCP connections beyond the limit", metrics.tcp_refused.clone());
+        registry.register(
+            "tcp_unauthenticated",
+            "Connections on which nobody has proved who it is",
+            metrics.tcp_unauthenticated.clone(),
+        );
+        registry.register("tcp_refused", "TCP connections beyond the limits", metrics.tcp_refused.clone());
+        registry.register(
+            "tcp_displaced",
+            "Connections closed to make room, on which nobody had proved who it is",
+            metrics.tcp_displaced.clone(),
+        );
         metrics
     }
 

@@ -3,6 +3,7 @@
 //! Every error is a problem document ([`problem`]). Sockets are in `crate::listen`; what commands do is in `hudhud_roles::api`.
 
 mod address;
+mod body;
 mod commands;
 mod headers;
 mod metrics;
@@ -13,14 +14,15 @@ mod readiness;
 mod socket;
 mod transport;
 
-pub use address::Peer;
+pub use address::{Peer, network};
 pub use metrics::HttpMetrics;
 pub use origin::Origins;
 pub use readiness::Readiness;
-pub use socket::open as open_socket;
+pub use socket::{STRANGER_BYTES_MAX, open as open_socket};
 pub use transport::Messages;
 
 use crate::config::Networks;
+use crate::crowd::Crowd;
 use crate::openapi::Schema;
 use axum::Router;
 use axum::http::StatusCode;
@@ -36,6 +38,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
+
+/// When to come back where there was no room for a connection, in milliseconds.
+const NO_ROOM_RETRY_MS: u32 = 5_000;
 
 /// What the handlers share.
 pub struct Http {
@@ -57,6 +62,8 @@ pub struct Http {
     pub schema: Schema,
     /// Pages that may connect.
     pub origins: Origins,
+    /// All connections.
+    pub crowd: Arc<Crowd>,
     /// Proxies whose word on addresses is believed.
     pub trusted_proxies: Networks,
     /// How long a body may take.
@@ -77,8 +84,13 @@ pub fn router(http: Arc<Http>) -> Router {
 
 /// What is served to connections beyond the limit: why, and what operators need to see it.
 pub fn refusing_router(http: Arc<Http>) -> Router {
-    let refuse = || async { Problem::unavailable("this server has all the connections that it takes", 5_000) };
+    let refuse = || async { no_room() };
     finish(pages::operators(), http).fallback(refuse)
+}
+
+/// There is no place for a connection more.
+fn no_room() -> Problem {
+    Problem::unavailable("this server, or your address, has all the connections that it may", NO_ROOM_RETRY_MS)
 }
 
 fn finish(router: Router<Arc<Http>>, http: Arc<Http>) -> Router {

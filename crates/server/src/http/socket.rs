@@ -2,14 +2,15 @@
 
 use super::problem::Problem;
 use super::transport::{Messages, Socket};
-use super::{Http, address};
-use crate::listen::Connection;
+use super::{Http, address, no_room};
+use crate::crowd::Place;
+use crate::listen::{Busy, Connection};
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use hudhud_proto::Encoding;
 use hudhud_proto::limits::FRAME_BYTES_MAX;
@@ -20,6 +21,8 @@ use tokio_util::task::TaskTracker;
 /// A connection that says nothing costs its buffers, so they are small; one that says much fills them often, which costs less
 /// than it looks: each holds a frame of a text message.
 const READ_BUFFER_BYTES: usize = 1_024;
+/// What may come over a WebSocket until somebody said hello with a valid token: a registration or some log-ins, and the hello.
+pub const STRANGER_BYTES_MAX: usize = 64 * 1_024;
 
 /// `GET /v1/ws` over HTTP/1.1, `CONNECT /v1/ws` over HTTP/2 (RFC 8441).
 pub async fn upgrade(
@@ -46,25 +49,39 @@ pub async fn upgrade(
         return Problem::of_http(StatusCode::BAD_REQUEST, ErrorCode::Invalid, detail).into_response();
     };
     let address = address::client(&parts.extensions, &parts.headers, &http.trusted_proxies);
-    open(upgrade, FRAME_BYTES_MAX, http.sockets.clone(), &connection, move |messages| async move {
+    // A socket that has a connection to itself has its place as well.
+    let has_all = parts.version == Version::HTTP_11 && !connection.is_shared();
+    let place = match has_all {
+        true => connection.place().clone(),
+        false => match http.crowd.enter(Some(address::network(address))) {
+            Some(place) => place,
+            None => return no_room().into_response(),
+        },
+    };
+    place.bound(STRANGER_BYTES_MAX);
+    // An upgraded connection of HTTP/1.1 is nothing but the socket any more; one of HTTP/2 goes on around it.
+    let around = (parts.version != Version::HTTP_11).then(|| connection.busy());
+    let sockets = http.sockets.clone();
+    open(upgrade, FRAME_BYTES_MAX, &sockets, place, around, move |messages| async move {
         http.gateway.clone().serve(Box::new(Socket::new(messages, encoding)), encoding, address).await;
     })
 }
 
-/// Opens a WebSocket as every one of this server is opened, and serves it in a task of its own. The listener's connection is
-/// busy for as long.
+/// Opens a WebSocket as every one of this server is opened, and serves it in a task of its own, in its place; with the
+/// listener's connection around it where that goes on.
 pub fn open<S, F>(
     upgrade: WebSocketUpgrade,
     frame_bytes_max: usize,
-    sockets: TaskTracker,
-    connection: &Arc<Connection>,
+    sockets: &TaskTracker,
+    place: Arc<Place>,
+    around: Option<Busy>,
     serve: S,
 ) -> Response
 where
     S: FnOnce(Messages) -> F + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let busy = connection.busy();
+    let sockets = sockets.clone();
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
@@ -74,8 +91,7 @@ where
         .on_upgrade(move |socket| {
             // A task of its own: the upgrade's would keep hyper's buffers for as long as the socket lives.
             sockets.spawn(async move {
-                let _busy = busy;
-                serve(Messages::new(socket)).await;
+                serve(Messages::new(socket, place, around)).await;
             });
             std::future::ready(())
         })

@@ -1,11 +1,14 @@
 //! A WebSocket as the gateway sees one: whole frames, both ways.
 
+use crate::crowd::Place;
+use crate::listen::Busy;
 use async_trait::async_trait;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::SinkExt as _;
-use hudhud_proto::Encoding;
+use hudhud_proto::{AccountId, Encoding};
 use hudhud_roles::gateway::{Closed, Transport};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite;
 
@@ -13,20 +16,30 @@ use tokio_tungstenite::tungstenite;
 /// kernel reset the connection, and the close be lost.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An open WebSocket: whole messages of any kind, and the closing handshake.
-pub struct Messages(WebSocket);
+/// An open WebSocket in its place: whole messages of any kind, and the closing handshake.
+pub struct Messages {
+    socket: WebSocket,
+    place: Arc<Place>,
+    around: Option<Busy>,
+}
 
 impl Messages {
-    /// Of a connection that was just upgraded.
-    pub(super) fn new(socket: WebSocket) -> Self {
-        Self(socket)
+    /// Of a connection that was just upgraded, in a place of its own; where it is one of several streams, with the connection
+    /// around it.
+    pub(super) fn new(socket: WebSocket, place: Arc<Place>, around: Option<Busy>) -> Self {
+        Self { socket, place, around }
     }
 
-    /// Waits for the next message, text or binary; `None` once the other end closed, broke off, or sent what it must not.
-    /// Cancel-safe.
+    /// Waits for the next message, text or binary; `None` once the other end closed, broke off, or sent what it must not, and
+    /// once its place is given away. Cancel-safe.
     pub async fn receive(&mut self) -> Option<Message> {
         loop {
-            return match self.0.recv().await? {
+            let message = tokio::select! {
+                biased;
+                () = self.place.given_away() => return None,
+                message = self.socket.recv() => message?,
+            };
+            return match message {
                 // Pings are answered by the library. They count for nothing: a frame of the protocol shows that a client
                 // lives. A close is answered too (RFC 6455 §5.5.1): the next read writes that answer before it ends.
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) => continue,
@@ -42,18 +55,34 @@ impl Messages {
     /// Writes messages in order, with one flush for all.
     pub async fn send(&mut self, messages: impl IntoIterator<Item = Message> + Send) -> Result<(), Closed> {
         // Collected, as an iterator that is held over an await would have to be shareable.
-        for message in messages.into_iter().collect::<Vec<_>>() {
-            self.0.feed(message).await.map_err(|_| Closed)?;
+        let messages = messages.into_iter().collect::<Vec<_>>();
+        let place = self.place.clone();
+        let write = async {
+            for message in messages {
+                self.socket.feed(message).await.map_err(|_| Closed)?;
+            }
+            self.socket.flush().await.map_err(|_| Closed)
+        };
+        tokio::select! {
+            biased;
+            () = place.given_away() => Err(Closed),
+            written = write => written,
         }
-        self.0.flush().await.map_err(|_| Closed)
+    }
+
+    fn authenticated(&self, account: AccountId) {
+        self.place.prove(account);
+        if let Some(around) = &self.around {
+            around.place().prove(account);
+        }
     }
 
     /// Closes with a code of RFC 6455 §7.4 and a reason of at most 123 bytes, and waits for the answer, but not for long.
     pub async fn close(&mut self, code: u16, reason: &str) {
         let frame = CloseFrame { code, reason: reason.into() };
         let handshake = async {
-            if self.0.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.0.recv().await {}
+            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
             }
         };
         // Whoever does not answer is closed all the same.
@@ -111,6 +140,10 @@ impl Transport for Socket {
     async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), Closed> {
         let messages = frames.into_iter().map(|frame| self.message(frame)).collect::<Result<Vec<_>, _>>()?;
         self.messages.send(messages).await
+    }
+
+    fn authenticated(&mut self, account: AccountId) {
+        self.messages.authenticated(account);
     }
 
     async fn close(&mut self, code: u16, reason: &str) {

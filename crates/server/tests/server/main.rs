@@ -6,6 +6,7 @@ mod binary;
 mod chat;
 mod client;
 mod commands;
+mod full;
 mod kept;
 mod lifecycle;
 mod listener;

@@ -16,6 +16,7 @@ fn with(buckets_max: usize, rates: Rates) -> (Limiter, Arc<ManualClock>) {
         metrics: Arc::new(Metrics::new().0),
         rates,
         full_at: Mutex::new(LruCache::unbounded()),
+        conversations_full_at: Mutex::new(LruCache::unbounded()),
         buckets_max,
         places: Mutex::new(LruCache::new(PLACES_MAX)),
     };
@@ -192,4 +193,19 @@ fn a_refusal_is_counted_by_the_name_of_its_rate() {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).expect("a string takes everything");
     assert!(text.contains("rate_limited_total{rate=\"look_ups\"} 2"), "{text}");
+}
+
+#[test]
+fn a_conversation_has_a_rate_of_its_own_and_pushes_nobody_out() {
+    let (limiter, _) = with(2, Rates { sends_per_conversation: RATE, look_ups: RATE, ..Rates::default() });
+    let conversation = |n: u8| ConversationId::new([n; 16]);
+    limiter.invite(&caller(1, 1)).expect("within the burst");
+    let others = limiter.full_at.lock().len();
+    limiter.conversation(conversation(1), 3).expect("within the burst");
+    assert_eq!(wait_ms(limiter.conversation(conversation(1), 1)), 500);
+    for n in 2..9 {
+        limiter.conversation(conversation(n), 1).expect("each has its own");
+    }
+    assert_eq!(limiter.conversations_full_at.lock().len(), 2);
+    assert_eq!(limiter.full_at.lock().len(), others);
 }

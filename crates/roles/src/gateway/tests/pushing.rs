@@ -114,3 +114,58 @@ async fn a_session_whose_row_was_lost_is_registered_again_by_the_next_ping() {
     settle().await;
     assert_eq!(client.events().last(), Some(&typing_event(2)));
 }
+
+/// Somebody else has taken so much of the memory that all connections share.
+fn taken(world: &World, bytes: usize) -> Charge {
+    let mut charge = world.gateway.budget().charge();
+    charge.set(bytes);
+    charge
+}
+
+const BUFFER_BYTES: usize = 1_024 * 1_024;
+
+#[tokio::test]
+async fn pages_wait_until_there_is_memory_for_them_and_small_answers_do_not() {
+    let world = World::with(|settings| settings.buffer_bytes_max = BUFFER_BYTES).await;
+    let (_, token) = world.register("alice").await;
+    let mut client = world.hello(&token).await;
+    let charge = taken(&world, BUFFER_BYTES);
+    let refused = client.ask(Command::Changes(v1::Changes::default())).await;
+    assert_eq!(error_code(&refused), Some(ErrorCode::Unavailable));
+    assert!(matches!(client.ask(ping()).await, Event::Pong(_)));
+    drop(charge);
+    assert!(matches!(client.ask(Command::Changes(v1::Changes::default())).await, Event::ChangePage(_)));
+    assert_eq!(world.services.metrics.deferred.get(), 1);
+}
+
+#[tokio::test]
+async fn who_reads_nothing_is_closed_early_only_while_others_need_the_memory() {
+    let world = World::with(|settings| settings.buffer_bytes_max = BUFFER_BYTES).await;
+    let (alice, token) = world.register("alice").await;
+    let client = world.hello(&token).await;
+    client.reads.send_replace(false);
+    world.post(&alice, 1).await;
+    settle().await;
+    world.pass(Duration::from_secs(6)).await;
+    assert_eq!(client.close_code(), None);
+    let _charge = taken(&world, BUFFER_BYTES);
+    world.pass(Duration::from_secs(6)).await;
+    assert_eq!(client.close_code(), Some(close::IDLE.code));
+    assert_eq!(world.services.metrics.stalled.get(), 1);
+}
+
+#[tokio::test]
+async fn what_a_connection_held_is_free_when_it_ends() {
+    let world = World::new().await;
+    let (alice, token) = world.register("alice").await;
+    let client = world.hello(&token).await;
+    client.reads.send_replace(false);
+    for n in 0..10 {
+        world.post(&alice, n).await;
+    }
+    settle().await;
+    assert!(world.services.metrics.buffer_bytes.get() > 0);
+    world.pass(world.services.settings.ping_interval * 2).await;
+    assert_eq!(client.close_code(), Some(close::IDLE.code));
+    assert_eq!(world.services.metrics.buffer_bytes.get(), 0);
+}
