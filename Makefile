@@ -96,6 +96,11 @@ conformance: deps ## Other people's suites and clients against the server
 	@cargo build --quiet --locked --workspace --bins --examples
 	@scripts/conformance/run
 
+.PHONY: overload
+overload: deps-build ## Honest traffic beside floods and slow readers, as a table. ARGS="--rounds 9"
+	@cargo build --locked $(PROGRAMS) --bin overload
+	@$(BIN)/overload $(ARGS)
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all

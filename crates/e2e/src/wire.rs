@@ -27,23 +27,40 @@ pub struct Wire {
 impl Wire {
     /// Connects.
     pub async fn connect(address: SocketAddr, encoding: Encoding) -> Self {
-        let url = format!("ws://{address}/v1/ws");
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        stream.set_nodelay(true).expect("it is a TCP connection");
+        Self::on(stream, encoding).await
+    }
+
+    /// Opens a WebSocket on a connection.
+    pub async fn on(stream: TcpStream, encoding: Encoding) -> Self {
+        let url = format!("ws://{}/v1/ws", stream.peer_addr().expect("it is connected"));
         let mut request = url.into_client_request().expect("a URL");
         let subprotocol = HeaderValue::from_static(encoding.subprotocol());
         request.headers_mut().insert("sec-websocket-protocol", subprotocol);
-        let (socket, _) = tokio_tungstenite::connect_async(request).await.expect("the server listens");
+        let stream = MaybeTlsStream::Plain(stream);
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.expect("the server opens it");
         Self { socket, encoding, requests: 0, pushed: Vec::new() }
+    }
+
+    /// The socket, for whoever reads and writes frames at the same time.
+    pub fn into_socket(self) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+        self.socket
     }
 
     /// Registers an account on a connection of its own, and opens a session for it.
     pub async fn register(address: SocketAddr, encoding: Encoding, handle: &str) -> (Self, v1::LoggedIn) {
-        let mut wire = Self::connect(address, encoding).await;
+        Self::connect(address, encoding).await.registered(handle).await
+    }
+
+    /// Registers an account, and opens a session for it.
+    pub async fn registered(mut self, handle: &str) -> (Self, v1::LoggedIn) {
         let register = v1::Register { handle: handle.into(), password: "correct horse".into(), ..Default::default() };
-        let Event::LoggedIn(logged_in) = wire.ask(Command::Register(register)).await else {
+        let Event::LoggedIn(logged_in) = self.ask(Command::Register(register)).await else {
             panic!("{handle} was not registered")
         };
-        wire.hello(&logged_in.token).await;
-        (wire, logged_in)
+        self.hello(&logged_in.token).await;
+        (self, logged_in)
     }
 
     /// Opens a session.
@@ -92,13 +109,29 @@ impl Wire {
     /// The first push that is what is wanted; others are dropped.
     pub async fn pushed<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
         loop {
-            let event = match self.pushed.is_empty() {
-                false => self.pushed.remove(0),
-                true => self.next().await.event.expect("every frame has an event"),
-            };
-            if let Some(found) = wanted(event) {
+            if let Some(found) = wanted(self.event().await) {
                 return found;
             }
+        }
+    }
+
+    /// Whether a send was accepted, in what came until the server closed the connection.
+    pub async fn was_accepted(&mut self, request: u64) -> bool {
+        while let Some(Ok(message)) = self.socket.next().await {
+            let (Message::Binary(bytes), Encoding::Protobuf) = (&message, self.encoding) else { continue };
+            let frame = self.encoding.decode_server(bytes).expect("a frame");
+            if frame.request == request {
+                return matches!(frame.event, Some(Event::Accepted(_)));
+            }
+        }
+        false
+    }
+
+    /// What comes next, asked for or not.
+    pub async fn event(&mut self) -> Event {
+        match self.pushed.is_empty() {
+            false => self.pushed.remove(0),
+            true => self.next().await.event.expect("every frame has an event"),
         }
     }
 
