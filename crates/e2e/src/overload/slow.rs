@@ -52,7 +52,6 @@ impl SlowReaders {
                 conversation: conversation.clone(),
                 message_id: message_id(n),
                 members: members.to_vec(),
-                ..Default::default()
             };
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
             loop {

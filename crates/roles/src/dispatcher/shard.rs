@@ -77,10 +77,11 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = core.stop_asked() => return Err(Ended::Stopped),
-                () = self.progressed.notified() => match self.bulk.take_end() {
-                    Some(ended) => return Err(ended),
-                    None => {}
-                },
+                () = self.progressed.notified() => {
+                    if let Some(ended) = self.bulk.take_end() {
+                        return Err(ended);
+                    }
+                }
                 () = clock.sleep(commit_in), if self.uncommitted > 0 => self.commit().await?,
                 records = self.consumer.next(batch_max) => match records {
                     Ok(Some(records)) => self.apply(records).await?,
