@@ -331,6 +331,23 @@ fn an_end_that_was_seen_before_must_be_there() {
     assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("before record 3"), "{error}");
 }
 
+/// A last record that was acknowledged and is damaged is not cut off, as a torn tail would be: whoever mends the file needs it.
+#[test]
+fn a_damaged_end_that_was_seen_before_is_left_as_it_is() {
+    let folder = folder();
+    let (_, mut bytes) = append_all(folder.path(), &["one", "two", "three"]);
+    let end = end_of_records(&bytes);
+    bytes[end - 1] ^= 1;
+    // The seal would tell as well, before anything could be changed.
+    bytes[end..].fill(0);
+    std::fs::write(segment(folder.path()), &bytes).expect("written");
+    for _ in 0..2 {
+        let error = log::Bus::open(folder.path(), OPTIONS).err().expect("damaged");
+        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("before record 3"), "{error}");
+        assert!(std::fs::read(segment(folder.path())).expect("read") == bytes, "it was changed by trying");
+    }
+}
+
 /// A segment that is missing is damage.
 #[test]
 fn a_missing_segment_is_refused() {

@@ -43,22 +43,39 @@ pub(super) fn recover(folder: &Path, epoch: u16, options: &BusOptions) -> Result
     let mut segments = segments.into_iter().map(Arc::new).peekable();
     loop {
         let segment = segments.next().expect("there is one, and the last one returns");
-        let at = read(&segment, segments.peek().map(|next| next.first), options, &mut index)?;
+        let end = read(&segment, segments.peek().map(|next| next.first), options, &mut index)?;
         if segments.peek().is_some() {
             continue;
         }
-        let next = index.next();
+        let (at, next) = (end.at, index.next());
+        // Before anything is cut off: what is damaged stays as it is, for whoever is to mend it.
         if next < commits.next {
             let cause = format!("the log ends before record {next}, but it had records up to {}", commits.next - 1);
             return Err(corrupt(&segment.path, at, &cause));
+        }
+        if end.is_torn {
+            tracing::warn!(
+                segment = %segment.path.display(),
+                byte = at,
+                record = next,
+                "the last append was not finished: it is cut off, nobody was told that it is there"
+            );
+            segment.clear_from(at).map_err(failed)?;
         }
         return Ok(Recovered { index, active: Active { segment, at, next } });
     }
 }
 
-/// Puts the records of a segment into the index, up to where the next one begins, or to the end of the log. Returns the
-/// byte behind the last record.
-fn read(segment: &Arc<Segment>, until: Option<u64>, options: &BusOptions, index: &mut Index) -> Result<u64> {
+/// Where the records of a segment end.
+struct End {
+    /// The byte behind the last record.
+    at: u64,
+    /// Whether there is anything from there on.
+    is_torn: bool,
+}
+
+/// Puts the records of a segment into the index, up to where the next one begins, or to the end of the log.
+fn read(segment: &Arc<Segment>, until: Option<u64>, options: &BusOptions, index: &mut Index) -> Result<End> {
     let failed = |error| unavailable("open", &segment.path, error);
     let bytes = segment.read_all().map_err(failed)?;
     index.add_segment(segment.clone());
@@ -86,16 +103,8 @@ fn read(segment: &Arc<Segment>, until: Option<u64>, options: &BusOptions, index:
         }
     }
     let tail = &bytes[at + seal_bytes..];
-    if until.is_none() && tail.chunks(ZEROS.len()).any(|chunk| chunk != &ZEROS[..chunk.len()]) {
-        tracing::warn!(
-            segment = %segment.path.display(),
-            byte = at,
-            record = index.next(),
-            "the last append was not finished: it is cut off, nobody was told that it is there"
-        );
-        segment.clear_from(at as u64).map_err(failed)?;
-    }
-    Ok(at as u64)
+    let is_torn = until.is_none() && tail.chunks(ZEROS.len()).any(|chunk| chunk != &ZEROS[..chunk.len()]);
+    Ok(End { at: at as u64, is_torn })
 }
 
 /// Whether the record at this offset was synced once, as a record of a later group or a seal is somewhere in these bytes.
