@@ -146,16 +146,26 @@ async fn run(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A file would grow beyond what the process may write (`ulimit -f`). The number is the same on Linux, macOS and the BSDs.
+const SIGXFSZ: i32 = 25;
+
 /// SIGINT and SIGTERM.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// Caught and never waited for: the write then fails with an error that says what to do, where the signal would end the
+    /// process without a word.
+    _file_size: Signal,
 }
 
 impl Signals {
     fn new() -> Self {
         let listen = |kind| signal(kind).expect("these signals can be listened for");
-        Self { interrupt: listen(SignalKind::interrupt()), terminate: listen(SignalKind::terminate()) }
+        Self {
+            interrupt: listen(SignalKind::interrupt()),
+            terminate: listen(SignalKind::terminate()),
+            _file_size: listen(SignalKind::from_raw(SIGXFSZ)),
+        }
     }
 
     async fn next(&mut self) {
