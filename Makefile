@@ -22,6 +22,8 @@ SEEDS ?= 100
 # What to fuzz, and for how long.
 TARGET ?=
 SECONDS ?= 60
+# How long `soak` goes on.
+MINUTES ?= 60
 # Further arguments of what `run` and `chat` start.
 ARGS ?=
 
@@ -40,7 +42,7 @@ chat: deps-build ## Chat in this terminal. PROFILE=bob: as somebody else
 ##@ Change it
 
 .PHONY: test
-test: deps ## Everything that has to hold: `make check`, all tests, simulated runs, killed servers
+test: deps ## Everything that has to hold: `make check`, all tests, simulated runs, servers under faults
 	@scripts/test
 
 .PHONY: check
@@ -101,6 +103,12 @@ overload: deps-build ## Honest traffic beside floods and slow readers, as a tabl
 	@cargo build --locked $(PROGRAMS) --bin overload
 	@$(BIN)/overload $(ARGS)
 
+.PHONY: soak
+soak: deps-build ## A real server, real clients, one fault after another. MINUTES=60; the report is in target/soak.json too
+	@scripts/deps e2e
+	@cargo build --quiet --locked --workspace --bin hudhud --bin soak
+	@$(BIN)/soak --minutes $(MINUTES) --json $(or $(CARGO_TARGET_DIR),target)/soak.json $(ARGS)
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
@@ -127,7 +135,7 @@ record: deps-build ## Record the session that the README shows
 
 .PHONY: deps
 deps: ## Install what is missing to build and test
-	@scripts/deps build check suites
+	@scripts/deps build check e2e suites
 
 .PHONY: deps-build
 deps-build:

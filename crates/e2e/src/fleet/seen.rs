@@ -1,5 +1,6 @@
 //! What the devices stored and showed, and what the checker makes of it.
 
+use anyhow::Result;
 use futures_util::FutureExt as _;
 use hudhud_client::native::SqliteStorage;
 use hudhud_client::{
@@ -22,6 +23,38 @@ struct Inner {
     devices: BTreeMap<Arc<str>, Mirror>,
     observer: Observer,
     last_change: Instant,
+    /// Messages that were accepted, or are in the log.
+    through: BTreeSet<MessageId>,
+    /// How far the server's clock is ahead, as each device was told last, in seconds.
+    clocks: BTreeMap<Arc<str>, i64>,
+    /// Since [`Seen::mark`].
+    fresh: BTreeMap<Arc<str>, Fresh>,
+}
+
+/// What a device wrote since the mark.
+#[derive(Default)]
+struct Fresh {
+    written: BTreeSet<MessageId>,
+    is_through: bool,
+}
+
+/// Messages, counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Written by people.
+    pub written: u64,
+    /// Accepted by the server.
+    pub accepted: u64,
+    /// Entries that devices hold, each device counted.
+    pub stored: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.written += more.written;
+        self.accepted += more.accepted;
+        self.stored += more.stored;
+    }
 }
 
 #[derive(Default)]
@@ -32,13 +65,20 @@ struct Mirror {
 
 impl Default for Seen {
     fn default() -> Self {
-        let inner = Inner { devices: BTreeMap::new(), observer: Observer::default(), last_change: Instant::now() };
+        let inner = Inner {
+            devices: BTreeMap::new(),
+            observer: Observer::default(),
+            last_change: Instant::now(),
+            through: BTreeSet::new(),
+            clocks: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+        };
         Self(Mutex::new(inner))
     }
 }
 
 /// A database on disk of which the test sees every change once it is durable.
-pub struct WatchedStorage {
+pub(super) struct WatchedStorage {
     inner: SqliteStorage,
     device: Arc<str>,
     seen: Arc<Seen>,
@@ -46,7 +86,7 @@ pub struct WatchedStorage {
 
 impl WatchedStorage {
     /// Watches a database.
-    pub fn new(inner: SqliteStorage, device: Arc<str>, seen: Arc<Seen>) -> Self {
+    pub(super) fn new(inner: SqliteStorage, device: Arc<str>, seen: Arc<Seen>) -> Self {
         Self { inner, device, seen }
     }
 }
@@ -84,7 +124,8 @@ impl Seen {
     /// A device stored something.
     fn persisted(&self, device: &Arc<str>, changes: &[Change]) {
         let mut inner = self.0.lock();
-        let Inner { devices, observer, last_change } = &mut *inner;
+        let Inner { devices, observer, last_change, through, clocks, fresh } = &mut *inner;
+        let fresh = fresh.entry(device.clone()).or_default();
         let mirror = devices.entry(device.clone()).or_default();
         for change in changes {
             if moves(&mirror.storage, change) {
@@ -93,19 +134,34 @@ impl Seen {
             match change {
                 Change::SaveAccount(account) => mirror.account = Some(account.account),
                 Change::PutOutgoing(outgoing) => {
-                    let written = observer.written.entry(outgoing.message).or_insert_with(|| Written {
-                        device: device.clone(),
-                        conversation: outgoing.conversation,
-                        number: outgoing.number,
-                        first_number: outgoing.number,
-                        payload: outgoing.content.payload.clone(),
-                        state: OutgoingState::Queued,
-                        accepted: false,
-                        discarded: false,
+                    let written = observer.written.entry(outgoing.message).or_insert_with(|| {
+                        fresh.written.insert(outgoing.message);
+                        Written {
+                            device: device.clone(),
+                            conversation: outgoing.conversation,
+                            number: outgoing.number,
+                            first_number: outgoing.number,
+                            payload: outgoing.content.payload.clone(),
+                            state: OutgoingState::Queued,
+                            accepted: false,
+                            discarded: false,
+                        }
                     });
                     written.number = outgoing.number;
                     written.state = outgoing.state.clone();
-                    written.accepted |= outgoing.state == OutgoingState::Accepted;
+                    if outgoing.state == OutgoingState::Accepted {
+                        written.accepted = true;
+                        through.insert(outgoing.message);
+                        fresh.is_through |= fresh.written.contains(&outgoing.message);
+                    }
+                }
+                // Nobody gives a message up, so its entry came.
+                Change::RemoveOutgoing(message) => {
+                    through.insert(*message);
+                    fresh.is_through |= fresh.written.contains(message);
+                }
+                Change::SaveProgress(progress) => {
+                    clocks.insert(device.clone(), progress.clock_offset_us / 1_000_000);
                 }
                 Change::PutConversation(row) => {
                     let old = mirror.storage.conversations().find(|old| old.id == row.id);
@@ -171,13 +227,48 @@ impl Seen {
         behind.chain(unsent).collect::<Vec<_>>().join("\n")
     }
 
+    /// Begins to watch who gets through: see [`Self::all_through`].
+    pub fn mark(&self) {
+        let mut inner = self.0.lock();
+        inner.fresh = inner.devices.keys().map(|name| (name.clone(), Fresh::default())).collect();
+    }
+
+    /// Whether every device had a message accepted that it wrote since the mark, and so all that it wrote before.
+    pub fn all_through(&self) -> bool {
+        self.0.lock().fresh.values().all(|fresh| fresh.is_through)
+    }
+
+    /// How many messages were accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.0.lock().through.len() as u64
+    }
+
+    /// How far the server's clock is ahead of this machine's, as each device was told last, in seconds.
+    pub fn clocks(&self) -> Vec<i64> {
+        self.0.lock().clocks.values().copied().collect()
+    }
+
+    /// Everything, counted.
+    pub fn tally(&self) -> Tally {
+        let inner = self.0.lock();
+        let stored = inner.devices.values().map(|mirror| {
+            let conversations = mirror.storage.conversations();
+            conversations.map(|row| mirror.storage.entries(row.id).count() as u64).sum::<u64>()
+        });
+        Tally {
+            written: inner.observer.written.len() as u64,
+            accepted: inner.through.len() as u64,
+            stored: stored.sum(),
+        }
+    }
+
     /// When what a device knows of messages and marks last changed.
     pub fn last_change(&self) -> Instant {
         self.0.lock().last_change
     }
 
     /// Holds what devices have against what the server has.
-    pub async fn check(&self, messages: &dyn Store) -> Vec<Violation> {
+    pub async fn check(&self, messages: &dyn Store) -> Result<Vec<Violation>> {
         let mut inner = self.0.lock();
         let Inner { devices, observer, .. } = &mut *inner;
         let ids: BTreeSet<ConversationId> =
@@ -185,8 +276,7 @@ impl Seen {
         let mut conversations = BTreeMap::new();
         for id in ids {
             // The store answers at once: nobody else uses it.
-            let known = Known::read(messages, id).now_or_never().expect("an embedded store reads without waiting");
-            let known = known.expect("what the server stored can be read");
+            let known = Known::read(messages, id).now_or_never().expect("an embedded store reads without waiting")?;
             for (seq, entry) in known.timeline() {
                 if let Some(placed) = Placed::new(entry) {
                     observer.placed.insert((id, placed.message), seq);
@@ -202,7 +292,7 @@ impl Seen {
         let mut violations = std::mem::take(&mut observer.violations);
         violations.extend(end.settled(observer));
         violations.extend(end.agreed(observer));
-        violations
+        Ok(violations)
     }
 }
 

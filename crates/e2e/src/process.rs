@@ -1,0 +1,245 @@
+//! The server as a process of its own.
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+/// How long a start may take, recovery and a busy machine included.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How long an end may take that was asked for, or that something must lead to.
+pub const END_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether something has happened.
+pub const POLL: Duration = Duration::from_millis(20);
+/// How long a server that is well may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// Below the ports that connections get by themselves: while the server is away, one of those could be connected to itself.
+const PORTS: Range<u16> = 20_000..32_000;
+/// How far the first ports of two processes are apart.
+const PORTS_PER_PROCESS: usize = 64;
+/// Lines of the log that are shown with a failure.
+const LINES_SHOWN: usize = 20;
+
+/// A `hudhud serve` on a port, a disk and a clock that stay the same over restarts. Killed when dropped.
+pub struct Server {
+    binary: PathBuf,
+    address: SocketAddr,
+    disk: Arc<Disk>,
+    clock: Arc<Clock>,
+    log: PathBuf,
+    /// Where the log of this start begins.
+    log_from: u64,
+    child: Child,
+    /// Writes what it says into the log, to its end.
+    listener: Option<JoinHandle<()>>,
+}
+
+/// What a start allows the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Allowed {
+    /// Files and sockets; what this process may have, if left out.
+    pub files: Option<u64>,
+}
+
+impl Server {
+    /// Starts it and waits until it is ready. Its log goes into the folder.
+    pub async fn start(disk: Arc<Disk>, clock: Arc<Clock>, folder: &Path) -> Result<Self> {
+        let binary = binary()?;
+        let address = free_port().await?;
+        let log = folder.join("server.log");
+        let Spawned { child, log_from, listener } =
+            spawn(&binary, address, &disk, &clock, &log, Allowed::default())?;
+        let mut server = Self { binary, address, disk, clock, log, log_from, child, listener: Some(listener) };
+        server.ready().await?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The number of the process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(self.pid(), signal).context("the server is not there")
+    }
+
+    /// Kills it with -9.
+    pub async fn kill(&mut self) -> Result<()> {
+        ensure!(self.is_running()?, "it has ended by itself: {}", self.said());
+        self.signal(Signal::KILL)?;
+        self.ended(END_MAX).await.map(drop)
+    }
+
+    /// Asks it to end, and waits until it has, as a supervisor would.
+    pub async fn terminate(&mut self) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        let status = self.ended(END_MAX).await?;
+        ensure!(status.success(), "asked to end, it ended with {status}: {}", self.said());
+        Ok(())
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                if let Some(listener) = self.listener.take() {
+                    listener.join().expect("it does not panic");
+                }
+                return Ok(status);
+            }
+            ensure!(Instant::now() < deadline, "it has not ended after {within:?}: {}", self.said());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Starts it again after it has ended.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.start_with(Allowed::default()).await
+    }
+
+    /// Starts it again with limits.
+    pub async fn start_with(&mut self, allowed: Allowed) -> Result<()> {
+        self.spawn(allowed)?;
+        self.ready().await
+    }
+
+    /// Starts it again where it must refuse to, and waits until it has.
+    pub async fn start_in_vain(&mut self) -> Result<ExitStatus> {
+        self.spawn(Allowed::default())?;
+        self.ended(START_MAX).await
+    }
+
+    fn spawn(&mut self, allowed: Allowed) -> Result<()> {
+        let Self { binary, address, disk, clock, log, .. } = self;
+        let spawned = spawn(binary, *address, disk, clock, log, allowed)?;
+        (self.child, self.log_from, self.listener) = (spawned.child, spawned.log_from, Some(spawned.listener));
+        Ok(())
+    }
+
+    /// What it has logged since its last start: the last lines.
+    pub fn said(&self) -> String {
+        let said = std::fs::read(&self.log).unwrap_or_default();
+        let said = String::from_utf8_lossy(said.get(self.log_from as usize..).unwrap_or_default()).into_owned();
+        let lines: Vec<_> = said.lines().collect();
+        lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
+    }
+
+    /// Whether it says that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        tokio::time::timeout(ANSWER_MAX, ask_ready(self.address)).await.is_ok_and(|answer| answer.is_ok_and(|ready| ready))
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_MAX;
+        while !self.is_ready().await {
+            if !self.is_running()? {
+                let status = self.ended(END_MAX).await?;
+                bail!("the server ended with {status} instead of starting: {}", self.said());
+            }
+            ensure!(Instant::now() < deadline, "it is not ready after {START_MAX:?}: {}", self.said());
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Beside the program that runs, or a folder above: `cargo build --workspace` builds both.
+fn binary() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let mut places = own.ancestors().skip(1).take(2).map(|folder| folder.join("hudhud"));
+    places.find(|path| path.exists()).with_context(|| {
+        format!("no server is built beside {}: run `cargo build --workspace --bin hudhud`", own.display())
+    })
+}
+
+async fn free_port() -> Result<SocketAddr> {
+    /// Ports that this process has looked at. Two servers never get the same one, although neither listens yet.
+    static LOOKED_AT: AtomicUsize = AtomicUsize::new(0);
+    // Where the search begins: processes that run at the same time do not get into each other's way.
+    let first = std::process::id() as usize * PORTS_PER_PROCESS;
+    for _ in PORTS {
+        let next = first + LOOKED_AT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (next % PORTS.len()) as u16;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).await.is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("no port of {PORTS:?} is free")
+}
+
+struct Spawned {
+    child: Child,
+    log_from: u64,
+    listener: JoinHandle<()>,
+}
+
+fn spawn(
+    binary: &Path,
+    address: SocketAddr,
+    disk: &Disk,
+    clock: &Clock,
+    log: &Path,
+    allowed: Allowed,
+) -> Result<Spawned> {
+    let mut words = disk.enter();
+    if let Some(files) = allowed.files {
+        words.extend(["prlimit".to_owned(), format!("--nofile={files}:{files}")]);
+    }
+    words.push(binary.display().to_string());
+    words.extend(["serve", "--log", "warn", "--listen"].map(str::to_owned));
+    words.extend([address.to_string(), "--data".to_owned(), disk.data().display().to_string()]);
+    let mut log = File::options().create(true).append(true).open(log)?;
+    let log_from = log.metadata()?.len();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    clock.give_to(&mut command);
+    let mut child = command.spawn().with_context(|| format!("{} can't be run (util-linux)", words[0]))?;
+    let mut stderr = child.stderr.take().expect("it is piped");
+    // A pipe, not the file: a server whose files may not grow must be able to say so.
+    let listener = std::thread::spawn(move || {
+        // An error means that the test's own disk is full, which shows everywhere else too.
+        std::io::copy(&mut stderr, &mut log).ok();
+    });
+    Ok(Spawned { child, log_from, listener })
+}
+
+async fn ask_ready(address: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(answer.starts_with(b"HTTP/1.1 200"))
+}
