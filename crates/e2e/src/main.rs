@@ -35,10 +35,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let started = Instant::now();
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let first = arguments.seed.unwrap_or(now.as_secs());
     let end = Duration::from_secs(arguments.minutes * 60);
     let mut report = Report::default();
-    let mut seed = first;
+    let mut seed = arguments.seed.unwrap_or(now.as_secs());
     while report.is_good() && (started.elapsed() < end || report.runs == 0) {
         let folder = tempfile::tempdir()?;
         let plan = Plan { seed, rounds: arguments.rounds.max(1), pace: PACE };

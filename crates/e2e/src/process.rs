@@ -59,8 +59,7 @@ impl Server {
         let binary = binary()?;
         let address = free_port().await?;
         let log = folder.join("server.log");
-        let Spawned { child, log_from, listener } =
-            spawn(&binary, address, &disk, &clock, &log, Allowed::default())?;
+        let Spawned { child, log_from, listener } = spawn(&binary, address, &disk, &clock, &log, Allowed::default())?;
         let mut server = Self { binary, address, disk, clock, log, log_from, child, listener: Some(listener) };
         server.ready().await?;
         Ok(server)
@@ -150,7 +149,9 @@ impl Server {
 
     /// Whether it says that it is ready.
     pub async fn is_ready(&self) -> bool {
-        tokio::time::timeout(ANSWER_MAX, ask_ready(self.address)).await.is_ok_and(|answer| answer.is_ok_and(|ready| ready))
+        tokio::time::timeout(ANSWER_MAX, ask_ready(self.address))
+            .await
+            .is_ok_and(|answer| answer.is_ok_and(|ready| ready))
     }
 
     async fn ready(&mut self) -> Result<()> {

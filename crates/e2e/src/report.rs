@@ -48,7 +48,10 @@ impl Report {
     pub fn to_json(&self) -> Value {
         let fault = |(fault, recoveries): (&Fault, &Vec<Duration>)| {
             let (median, most) = (millis(middle(recoveries)), millis(recoveries.last().copied().unwrap_or_default()));
-            (fault.name().to_owned(), json!({ "rounds": recoveries.len(), "recovery_ms": { "p50": median, "max": most } }))
+            (
+                fault.name().to_owned(),
+                json!({ "rounds": recoveries.len(), "recovery_ms": { "p50": median, "max": most } }),
+            )
         };
         json!({
             "seconds": self.lasted.as_secs(),

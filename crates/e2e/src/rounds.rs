@@ -64,12 +64,7 @@ pub async fn run(plan: Plan, folder: &Path, told: &mut dyn FnMut(usize, &Round))
     outcome
 }
 
-async fn play(
-    plan: Plan,
-    folder: &Path,
-    told: &mut dyn FnMut(usize, &Round),
-    outcome: &mut Outcome,
-) -> Result<()> {
+async fn play(plan: Plan, folder: &Path, told: &mut dyn FnMut(usize, &Round), outcome: &mut Outcome) -> Result<()> {
     let (disk, clock) = (Arc::new(Disk::new(folder)?), Arc::new(Clock::new(folder)?));
     let server = Server::start(disk.clone(), clock.clone(), folder).await?;
     let proxy = Proxy::start(server.address()).await?;
@@ -95,14 +90,18 @@ async fn play(
 
 async fn round(fault: Fault, world: &mut World, fleet: &mut Fleet) -> Result<Round> {
     let load = world.chance.millis(LOAD_MS);
-    fleet.write_while(async { Ok(tokio::time::sleep(load).await) }).await?;
+    fleet.write_for(load).await?;
     let note = Box::pin(fleet.write_while(fault.strike(world))).await?;
     let ended = Instant::now();
     let seen = fleet.seen().clone();
     seen.mark();
     let through = async {
         while !seen.all_through() {
-            ensure!(ended.elapsed() < RECOVERY_MAX, "after {note}: not everybody gets through:\n{}", seen.disagreement());
+            ensure!(
+                ended.elapsed() < RECOVERY_MAX,
+                "after {note}: not everybody gets through:\n{}",
+                seen.disagreement()
+            );
             tokio::time::sleep(POLL).await;
         }
         Ok(ended.elapsed())

@@ -40,14 +40,14 @@ async fn a_server_without_what_it_accepted_is_found_out() {
     let clock = Arc::new(Clock::new(folder.path()).expect("a clock"));
     let mut server = Server::start(disk.clone(), clock, folder.path()).await.expect("started");
     let mut fleet = Fleet::start(server.address(), folder.path(), PACE).await.expect("everybody is there");
-    fleet.write_while(async { Ok(tokio::time::sleep(LOAD).await) }).await.expect("written");
+    fleet.write_for(LOAD).await.expect("written");
     fleet.settle().await.expect("settled");
     server.terminate().await.expect("ended");
     let copy = folder.path().join("copy");
     let copied = Command::new("cp").arg("-a").arg(disk.data_from_here()).arg(&copy).status().expect("cp is there");
     assert!(copied.success());
     server.start_again().await.expect("started");
-    fleet.write_while(async { Ok(tokio::time::sleep(LOAD).await) }).await.expect("written");
+    fleet.write_for(LOAD).await.expect("written");
     fleet.settle().await.expect("settled");
     server.terminate().await.expect("ended");
     let seen = fleet.seen().clone();

@@ -120,6 +120,15 @@ impl Fleet {
         outcome
     }
 
+    /// As [`Self::write_while`], for a time.
+    pub async fn write_for(&mut self, duration: Duration) -> Result<()> {
+        let work = async {
+            tokio::time::sleep(duration).await;
+            Ok(())
+        };
+        self.write_while(work).await
+    }
+
     /// One message of each device: two to the group, then one to the next person.
     async fn write(&mut self) -> Result<()> {
         self.pump().await?;
