@@ -100,7 +100,7 @@ conformance: deps ## Other people's suites and clients against the server
 
 .PHONY: overload
 overload: deps-build ## Honest traffic beside floods and slow readers, as a table. ARGS="--rounds 9"
-	@cargo build --locked $(PROGRAMS) --bin overload
+	@cargo build --locked $(PROGRAMS) $(if $(RELEASE),--package hudhud-e2e) --bin overload
 	@$(BIN)/overload $(ARGS)
 
 .PHONY: soak

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often it is looked whether something has happened.
 const POLL: Duration = Duration::from_millis(20);
-/// What every server of these has in its configuration: passwords that cost little, and no limit of registrations that a test
-/// which registers a thousand people from one address would meet.
+/// What every server of these has in its configuration: passwords that cost little, and no limits that a test would meet which
+/// registers a thousand people from one address, and adds them to a group of somebody who does not know them.
 const CONFIG: &str = "\
 drain_ms = 1000
 [registration]
@@ -22,6 +22,7 @@ password_memory_kib = 64
 password_passes = 1
 [rates]
 accounts_per_address = { burst = 1000000, interval_ms = 1 }
+group_adds = { burst = 1000000, interval_ms = 1 }
 ";
 
 /// A `hudhud serve`. Killed when dropped.

@@ -91,7 +91,8 @@ impl BulkLane {
 
     /// Whether something up to here is still to be carried out, and will be.
     pub(super) fn is_behind(&self, applied: Position) -> bool {
-        !self.state.lock().is_over && self.done_up_to(applied) < applied
+        let lane = self.state.lock();
+        !lane.is_over && lane.pending.front().is_some_and(|first| *first <= applied)
     }
 
     /// The greatest position, up to `applied`, at and before which everything is carried out.
