@@ -205,10 +205,15 @@ impl Limiter {
         self.take(strangers, draws)
     }
 
+    /// Counts a refusal and words it.
     fn refused(&self, name: &'static str, what: &str, wait: Duration) -> ProtocolError {
         self.metrics.rate_limited(name);
         let wait_ms = u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX);
-        ProtocolError::retry(ErrorCode::RateLimited, format!("too many {what}: wait {:.1} s", wait.as_secs_f64()), wait_ms)
+        ProtocolError::retry(
+            ErrorCode::RateLimited,
+            format!("too many {what}: wait {:.1} s", wait.as_secs_f64()),
+            wait_ms,
+        )
     }
 
     /// Takes `n` from all of these, or from none.
