@@ -105,9 +105,9 @@ mod tests {
     /// The name of a thread may hold spaces and parentheses.
     #[test]
     fn the_time_of_a_thread_is_read_whatever_its_name() {
-        let line = "12 (a) thread (3) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0";
+        let line = "12 (a) thread (b)-3) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0";
         let (name, spent) = thread(line).expect("a line of proc(5)");
-        assert_eq!(name, "a) thread (3");
+        assert_eq!(name, "a) thread (b)");
         let per_second = rustix::param::clock_ticks_per_second();
         assert_eq!(spent, Duration::from_nanos(200 * 1_000_000_000 / per_second));
     }

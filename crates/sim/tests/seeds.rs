@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Seeds of the proof.
 const SEEDS: u64 = 300;
 /// Seeds in which a mutant must be noticed.
-const MUTANT_SEEDS: u64 = 40;
+const MUTANT_SEEDS: u64 = 200;
 
 /// Runs seeds on every core and returns what failed.
 fn failures(seeds: std::ops::RangeInclusive<u64>, mutant: Option<Mutant>, enough: usize) -> Vec<String> {

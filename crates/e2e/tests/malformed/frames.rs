@@ -1,6 +1,7 @@
 //! What one hostile connection says: frames that can't be read or come in the wrong order, and at last one that no server may
 //! let pass.
 
+use crate::hostile::NO_CODE;
 use hudhud_fuzz::Mutations;
 use hudhud_proto::Encoding;
 use hudhud_proto::limits::FRAME_BYTES_MAX;
@@ -180,8 +181,8 @@ const ENDINGS: &[Ending] = &[
         },
     },
     Ending {
-        name: "fragments that are too long together",
-        close_code: TOO_BIG,
+        name: "fragments that are more together than a stranger may send",
+        close_code: NO_CODE,
         put: |bytes, encoding| {
             put(bytes, kind(encoding), b"{");
             bytes.extend([CONTINUATION, MASKED | 127]);

@@ -1,6 +1,7 @@
 //! A connection of somebody who keeps no rule, on a socket without any library.
 
 use crate::frames::Conversation;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 const PATIENCE: Duration = Duration::from_secs(60);
 const CLOSE: u8 = 0x88;
 /// What a connection has to be told in the end if nothing was said in between; close codes begin at 1000.
-const NO_CODE: u16 = 0;
+pub const NO_CODE: u16 = 0;
 
 /// Opens a connection, says everything, and returns with which code the server closed it.
 pub async fn hold(server: SocketAddr, from: IpAddr, conversation: &Conversation) -> u16 {
@@ -60,8 +61,12 @@ async fn close_code(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<u1
         }
         let read = bytes.len() - rest.len();
         bytes.drain(..read);
-        if stream.read_buf(&mut bytes).await? == 0 {
-            return Ok(NO_CODE);
+        match stream.read_buf(&mut bytes).await {
+            // Cut off while there was still something to read for the server.
+            Ok(0) => return Ok(NO_CODE),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(NO_CODE),
+            Ok(_) => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 mod accounts;
 #[cfg(test)]
-mod alike;
+mod alike_tests;
 mod blocks;
 mod changes;
 mod contacts;

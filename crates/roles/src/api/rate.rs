@@ -20,7 +20,6 @@ use hudhud_proto::{AccountId, ConversationId, DeviceId, Handle, ProtocolError};
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use std::time::Duration;
 /// forgotten has to use so many others, each of which costs a connection or a password hash.
 const BUCKETS_MAX: usize = 100_000;
 /// Places held in memory at which people have logged in. The one used least recently goes first.
-const PLACES_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
+const PLACES_MAX: usize = 100_000;
 
 /// What a bucket is for. Each is keyed by what can't be had for free in the thing that it protects.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -94,7 +93,7 @@ impl Limiter {
             full_at: Mutex::new(LruCache::unbounded()),
             conversations_full_at: Mutex::new(LruCache::unbounded()),
             buckets_max: BUCKETS_MAX,
-            places: Mutex::new(LruCache::new(PLACES_MAX)),
+            places: Mutex::new(LruCache::unbounded()),
         }
     }
 
@@ -151,7 +150,11 @@ impl Limiter {
 
     /// Somebody has just proved here that the handle is its own.
     pub(crate) fn logged_in(&self, handle: &Handle, address: IpAddr) {
-        self.places.lock().put((handle.clone(), network(address)), ());
+        let mut places = self.places.lock();
+        places.put((handle.clone(), network(address)), ());
+        if places.len() > PLACES_MAX {
+            places.pop_lru();
+        }
     }
 
     /// One guess of who has a token at the password of that account. A bucket of its own: neither do strangers at the door

@@ -18,7 +18,7 @@ fn with(buckets_max: usize, rates: Rates) -> (Limiter, Arc<ManualClock>) {
         full_at: Mutex::new(LruCache::unbounded()),
         conversations_full_at: Mutex::new(LruCache::unbounded()),
         buckets_max,
-        places: Mutex::new(LruCache::new(PLACES_MAX)),
+        places: Mutex::new(LruCache::unbounded()),
     };
     (limiter, clock)
 }
