@@ -117,6 +117,10 @@ fmt: ## Format the code
 numbers: ## Put new protobuf numbers on record
 	HUDHUD_RECORD_NUMBERS=1 cargo test --quiet --package hudhud-tools --test architecture protobuf
 
+.PHONY: configuration
+configuration: ## Write docs/configuration.md anew
+	HUDHUD_RECORD_CONFIGURATION=1 cargo test --locked --workspace --quiet --lib the_page_is_what_the_program_says
+
 .PHONY: fixture
 fixture: deps-build ## Keep a data folder of the present format, for the upgrade test
 	HUDHUD_RECORD_FIXTURE=present cargo test --locked --workspace --quiet --test server earlier_formats_are_opened

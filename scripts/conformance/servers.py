@@ -40,7 +40,8 @@ def hudhud(binaries):
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "hudhud.toml")
         config.write_text(CONFIG)
-        options = ["--config", config, "--data", pathlib.Path(folder, "data"), "--listen", "127.0.0.1:0", "--log", "error"]
+        options = ["--config", config, "--data", pathlib.Path(folder, "data"), "--log", "error"]
+        options += ["--listen", "127.0.0.1:0", "--operators-listen", "127.0.0.1:0"]
         with _running([binaries / "hudhud", "serve", *options]) as (server, log, address):
             yield address
             server.terminate()
@@ -67,7 +68,7 @@ def _running(command):
             if line is None:
                 log.seek(0)
                 raise RuntimeError(f"{command[0]} does not start: {log.read()}")
-            yield server, log, re.search(r"http://(\S+)", line)[1]
+            yield server, log, re.search(r"http://([^\s,]+)", line)[1]
         finally:
             server.kill()
             server.wait()

@@ -4,7 +4,7 @@
 
 use crate::account::Account;
 use anyhow::{Context as _, bail};
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, TryStreamExt as _, stream};
 use hudhud_proto::Encoding;
 use hudhud_proto::v1::{self, ClientFrame, ServerFrame, client_frame::Command, server_frame::Event};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,6 +19,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// How long an answer may take. A server that needs longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Connections that are made at the same time.
+const CONNECTING_MAX: usize = 64;
 /// Frames that are taken at once.
 const FRAMES_TOGETHER_MAX: usize = 256;
 /// Connections from one source address: each has as many ports as the kernel lends (ip_local_port_range).
@@ -36,6 +38,13 @@ pub struct Connection {
 pub fn source(n: usize) -> IpAddr {
     let host = 1 + u8::try_from(n / CONNECTIONS_PER_SOURCE).unwrap_or(u8::MAX - 1);
     Ipv4Addr::new(127, 0, 0, host).into()
+}
+
+/// A connection with a session for each account, in their order. `first` is the number of the first one's source.
+pub async fn connect(server: SocketAddr, first: usize, accounts: &[Account]) -> anyhow::Result<Vec<Connection>> {
+    let opening =
+        accounts.iter().enumerate().map(|(n, account)| Connection::resume(server, source(first + n), account));
+    stream::iter(opening).buffered(CONNECTING_MAX).try_collect().await
 }
 
 impl Connection {
@@ -57,7 +66,7 @@ impl Connection {
     /// Connects and opens a session.
     pub async fn resume(server: SocketAddr, source: IpAddr, account: &Account) -> anyhow::Result<Self> {
         let mut connection = Self::open(server, source).await?;
-        let hello = v1::Hello { token: account.token.clone(), client: "bench".to_owned(), active: false };
+        let hello = v1::Hello { token: account.token.clone(), client: "bench".to_owned(), ..Default::default() };
         match connection.ask(hello.into()).await? {
             Event::Welcome(_) => Ok(connection),
             other => bail!("no welcome: {other:?}"),

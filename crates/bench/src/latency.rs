@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ pub struct Latency {
     histogram: Mutex<Histogram<u64>>,
     recording: AtomicBool,
 }
+
+/// Latencies in microseconds, and how often each was recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recorded(Vec<(u64, u64)>);
 
 /// The latencies that are told, in milliseconds.
 pub struct Percentiles {
@@ -48,6 +53,25 @@ impl Latency {
         }
     }
 
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.histogram.lock().is_empty()
+    }
+
+    /// What was recorded, for another process.
+    pub fn recorded(&self) -> Recorded {
+        let histogram = self.histogram.lock();
+        Recorded(histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect())
+    }
+
+    /// Adds what another process recorded.
+    pub fn add(&self, recorded: &Recorded) {
+        let mut histogram = self.histogram.lock();
+        for &(micros, count) in &recorded.0 {
+            histogram.saturating_record_n(micros, count);
+        }
+    }
+
     /// What was recorded.
     pub fn percentiles(&self) -> Percentiles {
         let histogram = self.histogram.lock();
@@ -77,5 +101,21 @@ mod tests {
         {
             assert!((found / expected - 1.0).abs() < 0.002, "{found} ms, not {expected}");
         }
+    }
+
+    /// What several processes recorded adds up to what one would have.
+    #[test]
+    fn what_another_process_recorded_counts_as_if_it_was_recorded_here() {
+        let [one, two, both] = [(); 3].map(|()| Latency::default());
+        for latency in [&one, &two, &both] {
+            latency.record_from_now(true);
+        }
+        for micros in 1..10_000 {
+            let took = Duration::from_micros(micros * 37);
+            if micros % 3 == 0 { &one } else { &two }.record(took);
+            both.record(took);
+        }
+        one.add(&two.recorded());
+        assert_eq!(one.recorded(), both.recorded());
     }
 }

@@ -19,6 +19,7 @@ pub fn look(folder: &Path) -> anyhow::Result<Machine> {
     let processor =
         processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": an unknown processor");
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let syncs = sync_micros(folder)?;
     let at = |quantile| syncs.value_at_quantile(quantile) as f64 / 1_000.0;
     Ok(Machine {
@@ -27,6 +28,7 @@ pub fn look(folder: &Path) -> anyhow::Result<Machine> {
         kernel: kernel.trim().to_owned(),
         fsync_p50_ms: at(0.5),
         fsync_p99_ms: at(0.99),
+        load_average: load.split_whitespace().next().and_then(|minute| minute.parse().ok()).unwrap_or_default(),
     })
 }
 

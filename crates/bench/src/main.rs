@@ -5,22 +5,26 @@ mod account;
 mod bench;
 mod clock;
 mod connection;
+mod crew;
 mod latency;
 mod machine;
+mod page;
+mod plan;
 mod proc;
 mod report;
 mod server;
 mod set;
+mod targets;
 mod workload;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bench::Bench;
 use clap::{Parser, Subcommand};
 use report::{Report, Row};
 use server::Server;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use workload::{backlog, group, idle, pairs, restart, slow, storm};
+use workload::{backlog, group, growth, idle, pairs, restart, slow, storm};
 
 /// The line of a page after which the table stands, up to the one that ends it.
 const TABLE_BEGINS: &str = "<!-- bench: begin -->";
@@ -54,6 +58,11 @@ enum Action {
         #[arg(long)]
         page: Option<PathBuf>,
     },
+    /// A part of the load, as another process of this program orders it.
+    #[command(name = crew::WORK, hide = true)]
+    Work,
+    /// Plans capacity from measured figures: nodes, operations, memory, disks, bandwidth. Computes only.
+    Plan(plan::Options),
     /// What changed between two files of figures.
     Compare {
         /// The figures to compare with.
@@ -80,6 +89,8 @@ enum Workload {
     Storm(storm::Options),
     /// Readers that do not read, beside pairs.
     Slow(slow::Options),
+    /// What a message costs when few are stored, and when many are.
+    Growth(growth::Options),
     /// The server is killed with a lot of data and starts again.
     Restart(restart::Options),
 }
@@ -93,6 +104,11 @@ fn main() -> anyhow::Result<()> {
             print!("{}", Report::read(before)?.compare(&Report::read(after)?));
             return Ok(());
         }
+        Action::Plan(options) => {
+            print!("{}", plan::run(options)?);
+            return Ok(());
+        }
+        Action::Work => return runtime.block_on(crew::work()),
         Action::One(workload) => (vec![workload.clone()], None),
         Action::Set { page } => (set::full(), page.as_deref()),
     };
@@ -102,7 +118,7 @@ fn main() -> anyhow::Result<()> {
     if let Some(path) = &arguments.json {
         report.write(path)?;
     }
-    page.map_or(Ok(()), |page| write_table(page, &report.markdown()))
+    page.map_or(Ok(()), |page| page::write(page, TABLE_BEGINS, TABLE_ENDS, &report.markdown()))
 }
 
 async fn measure(arguments: &Arguments, workloads: &[Workload]) -> anyhow::Result<Report> {
@@ -132,11 +148,12 @@ async fn run(workload: &Workload, binary: &Path, folder: &Path) -> anyhow::Resul
     let row = match workload {
         Workload::Idle(options) => idle::run(&bench, options).await?,
         Workload::Pairs(options) => pairs::run(&bench, options).await?,
-        Workload::HalfOfMaximum(options) => half_of_maximum(&bench, options).await?,
+        Workload::HalfOfMaximum(options) => half_of_maximum(&bench, &folder, options).await?,
         Workload::Group(options) => group::run(&bench, options).await?,
         Workload::Backlog(options) => backlog::run(&bench, options).await?,
         Workload::Storm(options) => storm::run(&bench, options).await?,
         Workload::Slow(options) => slow::run(&bench, options).await?,
+        Workload::Growth(options) => growth::run(&bench, options).await?,
         Workload::Restart(options) => restart::run(&mut bench, options).await?,
     };
     bench.server.stop()?;
@@ -144,26 +161,24 @@ async fn run(workload: &Workload, binary: &Path, folder: &Path) -> anyhow::Resul
 }
 
 /// First as fast as it goes, then half as fast whatever happens.
-async fn half_of_maximum(bench: &Bench, options: &pairs::Options) -> anyhow::Result<Row> {
+async fn half_of_maximum(bench: &Bench, folder: &Path, options: &pairs::Options) -> anyhow::Result<Row> {
     let mut fast = pairs::Pairs::start(bench, options).await?;
     fast.warm_up(options).await?;
     let maximum = fast.measure(bench, Duration::from_secs_f64(options.seconds)).await?.per_second();
     drop(fast);
-    let row = pairs::run(bench, &pairs::Options { rate: Some(maximum / 2.0), ..options.clone() }).await?;
-    Ok(row.figure("closed_loop_maximum_per_s", maximum))
+    bench.rest().await?;
+    let fsync_p50_ms = machine::look(folder)?.fsync_p50_ms;
+    let mut half = pairs::Pairs::start(bench, &pairs::Options { rate: Some(maximum / 2.0), ..options.clone() }).await?;
+    half.warm_up(options).await?;
+    let measured = half.measure(bench, Duration::from_secs_f64(options.seconds)).await?;
+    let row = Row::new("half of maximum").parameter("pairs", options.pairs).parameter("window", options.window);
+    Ok(measured
+        .figures(row)
+        .figure("closed_loop_maximum_per_s", maximum)
+        .figure("fsync_p50_ms", fsync_p50_ms)
+        .figure("delivered_p50_above_fsync_ms", measured.delivered().p50_ms - fsync_p50_ms))
 }
 
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
-}
-
-/// Puts a table between the markers of a page.
-fn write_table(page: &Path, table: &str) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(page).with_context(|| format!("{} can't be read", page.display()))?;
-    let parts = text.split_once(TABLE_BEGINS).and_then(|(head, rest)| Some((head, rest.split_once(TABLE_ENDS)?.1)));
-    let Some((head, tail)) = parts else {
-        bail!("{} has no lines {TABLE_BEGINS} and {TABLE_ENDS}", page.display());
-    };
-    std::fs::write(page, format!("{head}{TABLE_BEGINS}\n\n{table}\n{TABLE_ENDS}{tail}"))?;
-    Ok(())
 }

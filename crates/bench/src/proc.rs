@@ -19,8 +19,10 @@ pub struct Usage {
     pub anonymous_bytes: u64,
     /// All resident memory, in bytes.
     pub resident_bytes: u64,
-    /// CPU time, user and system together, by the name of the thread without its number.
-    pub cpu: BTreeMap<String, Duration>,
+    /// CPU time, user and system together, of all threads, those that have ended among them.
+    pub cpu: Duration,
+    /// The same of the threads that run, by their name without its number.
+    pub cpu_by_thread: BTreeMap<String, Duration>,
     /// Bytes that it caused to be written to disks.
     pub written_bytes: u64,
 }
@@ -36,18 +38,22 @@ impl Process {
         let status = self.read("status")?;
         let io = self.read("io")?;
         let kib = |name| number(&status, name).map(|kib| kib * 1_024);
-        let mut cpu: BTreeMap<String, Duration> = BTreeMap::new();
+        let strange = |stat: &str| format!("a strange line of proc(5): {stat}");
+        let stat = self.read("stat")?;
+        let (_, cpu) = name_and_cpu(&stat).with_context(|| strange(&stat))?;
+        let mut cpu_by_thread: BTreeMap<String, Duration> = BTreeMap::new();
         let tasks = self.folder.join("task");
         for task in std::fs::read_dir(&tasks).with_context(|| format!("{} is not there", tasks.display()))? {
-            // A thread that has ended meanwhile took its time with it.
+            // The thread may have ended meanwhile.
             let Ok(stat) = std::fs::read_to_string(task?.path().join("stat")) else { continue };
-            let (name, spent) = thread(&stat).with_context(|| format!("a strange line of proc(5): {stat}"))?;
-            *cpu.entry(name).or_default() += spent;
+            let (name, spent) = name_and_cpu(&stat).with_context(|| strange(&stat))?;
+            *cpu_by_thread.entry(name).or_default() += spent;
         }
         Ok(Usage {
             anonymous_bytes: kib("RssAnon:")?,
             resident_bytes: kib("VmRSS:")?,
             cpu,
+            cpu_by_thread,
             written_bytes: number(&io, "write_bytes:")?,
         })
     }
@@ -60,20 +66,16 @@ impl Process {
 }
 
 impl Usage {
-    /// All CPU time.
-    pub fn cpu_total(&self) -> Duration {
-        self.cpu.values().sum()
-    }
-
     /// What was used since an earlier moment. Memory is the growth.
     pub fn since(&self, earlier: &Self) -> Self {
         let spent = |(name, spent): (&String, &Duration)| {
-            (name.clone(), spent.saturating_sub(earlier.cpu.get(name).copied().unwrap_or_default()))
+            (name.clone(), spent.saturating_sub(earlier.cpu_by_thread.get(name).copied().unwrap_or_default()))
         };
         Self {
             anonymous_bytes: self.anonymous_bytes.saturating_sub(earlier.anonymous_bytes),
             resident_bytes: self.resident_bytes.saturating_sub(earlier.resident_bytes),
-            cpu: self.cpu.iter().map(spent).collect(),
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            cpu_by_thread: self.cpu_by_thread.iter().map(spent).collect(),
             written_bytes: self.written_bytes.saturating_sub(earlier.written_bytes),
         }
     }
@@ -87,8 +89,8 @@ fn number(text: &str, name: &str) -> anyhow::Result<u64> {
     number.parse().with_context(|| format!("{name} {line} is no number"))
 }
 
-/// Name and CPU time of a line of `/proc/<pid>/task/<tid>/stat`. The name is in parentheses and may hold anything.
-fn thread(stat: &str) -> Option<(String, Duration)> {
+/// Name and CPU time of a line of `/proc/<pid>/stat` or `/proc/<pid>/task/<tid>/stat`. The name is in parentheses and may hold anything.
+fn name_and_cpu(stat: &str) -> Option<(String, Duration)> {
     let (head, fields) = stat.rsplit_once(')')?;
     let (_, name) = head.split_once('(')?;
     let mut fields = fields.split_whitespace().skip(11);
@@ -106,7 +108,7 @@ mod tests {
     #[test]
     fn the_time_of_a_thread_is_read_whatever_its_name() {
         let line = "12 (a) thread (b)-3) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0";
-        let (name, spent) = thread(line).expect("a line of proc(5)");
+        let (name, spent) = name_and_cpu(line).expect("a line of proc(5)");
         assert_eq!(name, "a) thread (b)");
         let per_second = rustix::param::clock_ticks_per_second();
         assert_eq!(spent, Duration::from_nanos(200 * 1_000_000_000 / per_second));
@@ -119,7 +121,7 @@ mod tests {
         let before = process.usage().expect("it runs");
         let after = process.usage().expect("it runs");
         assert!(before.anonymous_bytes > 0 && before.resident_bytes >= before.anonymous_bytes);
-        assert!(!before.cpu.is_empty());
-        assert!(after.cpu_total() >= before.cpu_total());
+        assert!(!before.cpu_by_thread.is_empty());
+        assert!(after.cpu >= before.cpu);
     }
 }

@@ -1,5 +1,6 @@
 //! Figures: as JSON for programs, as a table for people.
 
+use crate::targets;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Machine {
     pub fsync_p50_ms: f64,
     /// 99 of 100 are shorter, in milliseconds.
     pub fsync_p99_ms: f64,
+    /// What the kernel said was running or waiting for a core in the minute before (proc(5), loadavg).
+    pub load_average: f64,
 }
 
 /// All measurements of a run.
@@ -85,11 +88,13 @@ impl Report {
 
     /// As a table in Markdown, a figure a line.
     pub fn markdown(&self) -> String {
-        let Machine { cores, processor, kernel, fsync_p50_ms, fsync_p99_ms } = &self.machine;
+        let Machine { cores, processor, kernel, fsync_p50_ms, fsync_p99_ms, load_average } = &self.machine;
         let mut text = format!(
-            "{cores} cores of {processor}, Linux {kernel}; fdatasync p50 {}, p99 {}.\n\n| workload | figure | |\n|---|---|---:|\n",
+            "{cores} cores of {processor}, Linux {kernel}; fdatasync p50 {}, p99 {}; load average before the run {load_average:.1}.\n\n\
+             {}\nEverything that was measured:\n\n| workload | figure | |\n|---|---|---:|\n",
             cell("p50_ms", *fsync_p50_ms),
             cell("p99_ms", *fsync_p99_ms),
+            targets::table(self),
         );
         for row in &self.rows {
             for (n, (name, value)) in row.figures.iter().enumerate() {
@@ -123,16 +128,24 @@ impl Report {
 /// The units that end names, as people write them. The longer of two that fit is meant.
 const UNITS: [(&str, &str); 5] = [("_ms", "ms"), ("_s", "s"), ("_mib", "MiB"), ("_kib", "KiB"), ("_per_s", "/s")];
 
-fn unit(name: &str) -> Option<(&str, &'static str)> {
+/// A unit within a name, where what it is spent on comes behind it.
+const MICROSECONDS: &str = "_us_per_";
+
+fn unit(name: &str) -> Option<(String, &'static str)> {
+    if let Some((plain, each)) = name.split_once(MICROSECONDS) {
+        return Some((format!("{plain} per {each}"), "µs"));
+    }
     let fitting = UNITS.iter().filter_map(|(end, unit)| Some((name.strip_suffix(end)?, *unit)));
-    fitting.min_by_key(|(plain, _)| plain.len())
+    fitting.min_by_key(|(plain, _)| plain.len()).map(|(plain, unit)| (plain.to_owned(), unit))
 }
 
-fn label(name: &str) -> String {
-    unit(name).map_or(name, |(plain, _)| plain).replace('_', " ")
+/// A figure's name without its unit.
+pub fn label(name: &str) -> String {
+    unit(name).map_or(name.to_owned(), |(plain, _)| plain).replace('_', " ")
 }
 
-fn cell(name: &str, value: f64) -> String {
+/// A figure with its unit.
+pub fn cell(name: &str, value: f64) -> String {
     let digits = match value.abs() {
         ..10.0 => 2,
         ..100.0 => 1,
@@ -147,13 +160,17 @@ mod tests {
     use super::*;
 
     fn report(cpu: f64) -> Report {
-        let row = Row::new("pairs").parameter("window", 8).figure("messages_per_s", 12_345.6).figure("cpu_us", cpu);
+        let row = Row::new("pairs")
+            .parameter("window", 8)
+            .figure("messages_per_s", 12_345.6)
+            .figure("cpu_us_per_message", cpu);
         let machine = Machine {
             cores: 2,
             processor: "a processor".to_owned(),
             kernel: "6".to_owned(),
             fsync_p50_ms: 0.131,
             fsync_p99_ms: 1.0,
+            load_average: 1.5,
         };
         Report { machine, rows: vec![row] }
     }
@@ -161,14 +178,17 @@ mod tests {
     #[test]
     fn a_table_has_a_line_for_each_figure() {
         let table = report(20.25).markdown();
-        assert!(table.contains("| pairs: window 8 | cpu us | 20.2 |\n|  | messages | 12346 /s |\n"), "{table}");
-        assert!(table.contains("fdatasync p50 0.13 ms, p99 1.00 ms."), "{table}");
+        assert!(
+            table.contains("| pairs: window 8 | cpu per message | 20.2 µs |\n|  | messages | 12346 /s |\n"),
+            "{table}"
+        );
+        assert!(table.contains("fdatasync p50 0.13 ms, p99 1.00 ms; load average before the run 1.5."), "{table}");
     }
 
     #[test]
     fn two_reports_are_compared_by_workload_and_figure() {
         let table = report(20.0).compare(&report(15.0));
-        assert!(table.contains("| pairs: window 8 | cpu us | 20.0 | 15.0 | -25% |"), "{table}");
+        assert!(table.contains("| pairs: window 8 | cpu per message | 20.0 µs | 15.0 µs | -25% |"), "{table}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ const END_MAX: Duration = Duration::from_secs(60);
 /// How often it is asked whether it is ready.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// The secret of the backend that vouches for the accounts.
-const SECRET: &[u8] = b"a secret that is only good for measuring";
+pub const SECRET: &[u8] = b"a secret that is only good for measuring";
 
 /// The rates that the load would meet: all of it is a few addresses' and some devices'.
 const RATES: [&str; 9] = [
@@ -34,9 +34,31 @@ const RATES: [&str; 9] = [
     "group_adds_in_all",
 ];
 
+/// What a bus made durable.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BusCounts {
+    /// Records that were appended.
+    pub records: u64,
+    /// Times that it waited for the disk.
+    pub syncs: u64,
+}
+
+impl BusCounts {
+    /// What was added since an earlier moment.
+    pub fn since(self, earlier: Self) -> Self {
+        Self { records: self.records - earlier.records, syncs: self.syncs - earlier.syncs }
+    }
+
+    /// Records that shared a wait for the disk, on average.
+    pub fn records_per_sync(self) -> f64 {
+        self.records as f64 / self.syncs.max(1) as f64
+    }
+}
+
 /// A server process. Killed when dropped.
 pub struct Server {
     address: SocketAddr,
+    operators: SocketAddr,
     process: Process,
     child: Child,
     start_time: Duration,
@@ -48,14 +70,24 @@ impl Server {
     /// Starts the `hudhud` of a path on a folder, and waits until it is ready.
     pub async fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
         ensure!(binary.exists(), "{} is not there: build it (`cargo build --release`)", binary.display());
-        // Free now: the server takes it a moment later.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // Free now: the server takes them a moment later.
+        let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        let [address, operators] = [free[0].local_addr()?, free[1].local_addr()?];
+        drop(free);
         std::fs::create_dir_all(folder)?;
         std::fs::write(folder.join("jwt.key"), SECRET)?;
         std::fs::write(folder.join("hudhud.toml"), config(folder))?;
-        let (child, start_time) = spawn(binary, folder, address).await?;
+        let (child, start_time) = spawn(binary, folder, [address, operators]).await?;
         let process = Process::new(child.id());
-        Ok(Self { address, process, child, start_time, folder: folder.to_owned(), binary: binary.to_owned() })
+        Ok(Self {
+            address,
+            operators,
+            process,
+            child,
+            start_time,
+            folder: folder.to_owned(),
+            binary: binary.to_owned(),
+        })
     }
 
     /// Where it listens.
@@ -73,6 +105,15 @@ impl Server {
         self.folder.join("data")
     }
 
+    /// What its bus has made durable since it was started.
+    pub async fn bus(&self) -> anyhow::Result<BusCounts> {
+        let page = get(self.operators, "/metrics").await.context("the server tells no metrics")?;
+        Ok(BusCounts {
+            records: metric(&page, "hudhud_bus_records_total")?,
+            syncs: metric(&page, "hudhud_bus_syncs_total")?,
+        })
+    }
+
     /// How long its start took until it was ready.
     pub fn start_time(&self) -> Duration {
         self.start_time
@@ -87,7 +128,7 @@ impl Server {
     pub async fn kill_and_start(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
-        (self.child, self.start_time) = spawn(&self.binary, &self.folder, self.address).await?;
+        (self.child, self.start_time) = spawn(&self.binary, &self.folder, [self.address, self.operators]).await?;
         self.process = Process::new(self.child.id());
         Ok(())
     }
@@ -125,15 +166,19 @@ pub fn raise_descriptor_limit() -> anyhow::Result<u64> {
     Ok(limit.current.unwrap_or(u64::MAX))
 }
 
-async fn spawn(binary: &Path, folder: &Path, address: SocketAddr) -> anyhow::Result<(Child, Duration)> {
+async fn spawn(binary: &Path, folder: &Path, at: [SocketAddr; 2]) -> anyhow::Result<(Child, Duration)> {
     let log = File::options().create(true).append(true).open(folder.join("server.log"))?;
     let mut command = Command::new(binary);
-    command.args(["serve", "--log", "warn", "--listen"]).arg(address.to_string());
+    command
+        .args(["serve", "--log", "warn", "--listen"])
+        .arg(at[0].to_string())
+        .arg("--operators-listen")
+        .arg(at[1].to_string());
     command.arg("--config").arg(folder.join("hudhud.toml"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let started = Instant::now();
     let mut child = command.spawn().with_context(|| format!("{} can't be run", binary.display()))?;
-    while !is_ready(address).await {
+    while !is_ready(at[1]).await {
         if let Some(status) = child.try_wait()? {
             bail!("the server ended with {status}: {} says why", folder.join("server.log").display());
         }
@@ -147,14 +192,24 @@ async fn spawn(binary: &Path, folder: &Path, address: SocketAddr) -> anyhow::Res
 }
 
 async fn is_ready(address: SocketAddr) -> bool {
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        std::io::Result::Ok(answer.starts_with(b"HTTP/1.1 200"))
-    };
-    ask.await.unwrap_or(false)
+    get(address, "/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// Asks for a page. Head and body of the answer, whatever its status.
+async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// The value of a metric without labels.
+fn metric(page: &str, name: &str) -> anyhow::Result<u64> {
+    let mut values = page.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = values.next().with_context(|| format!("the server has no metric {name}"))?;
+    value.trim().parse().with_context(|| format!("{name} {value} is no number"))
 }
 
 /// Everything as it ships, but for [`RATES`].
@@ -169,4 +224,17 @@ fn config(folder: &Path) -> String {
         writeln!(config, "{rate} = {{ burst = 1000000000, interval_ms = 1 }}").expect("a string takes everything");
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_told_from_its_help_and_from_longer_names() {
+        let page = "HTTP/1.1 200 OK\r\n\r\n# HELP bus_records Records.\nbus_records_total_more 1\nbus_records_total 12\n# EOF\n";
+        assert_eq!(metric(page, "bus_records_total").expect("it is there"), 12);
+        let error = metric(page, "bus_syncs_total").expect_err("it is not there");
+        assert!(error.to_string().contains("no metric bus_syncs_total"), "{error}");
+    }
 }

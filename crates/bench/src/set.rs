@@ -1,12 +1,13 @@
 //! The set of measurements behind docs/benchmarks.md, each on a server of its own with an empty folder.
 
 use crate::Workload;
-use crate::workload::{backlog, group, idle, pairs, restart, slow, storm};
+use crate::workload::{backlog, group, growth, idle, pairs, restart, slow, storm};
 
 /// All of it, in the order of the page.
 pub fn full() -> Vec<Workload> {
     let pairs = |window, read| pairs::Options {
         pairs: 1_000,
+        processes: 1,
         window,
         rate: None,
         payload_bytes: 200,
@@ -14,6 +15,7 @@ pub fn full() -> Vec<Workload> {
         warm_up_s: 5.0,
         seconds: 15.0,
     };
+    let idle = |connections| idle::Options { connections, processes: 2 };
     let group = |receipts, pairs| group::Options {
         members: 1_024,
         posts_per_s: 5.0,
@@ -24,9 +26,9 @@ pub fn full() -> Vec<Workload> {
         seconds: 15.0,
     };
     vec![
-        Workload::Idle(idle::Options { connections: 1_000 }),
-        Workload::Idle(idle::Options { connections: 10_000 }),
-        Workload::Idle(idle::Options { connections: 19_000 }),
+        Workload::Idle(idle(1_000)),
+        Workload::Idle(idle(10_000)),
+        Workload::Idle(idle(19_000)),
         Workload::Pairs(pairs(1, false)),
         Workload::Pairs(pairs(8, false)),
         Workload::Pairs(pairs(8, true)),
@@ -38,6 +40,7 @@ pub fn full() -> Vec<Workload> {
         Workload::Backlog(backlog::Options { users: 1, messages: 100_000 }),
         Workload::Storm(storm::Options { connections: 10_000, jitter_s: 5.0 }),
         Workload::Slow(slow::Options { readers: 1_000, posts_per_s: 5.0, pairs: 100, seconds: 15.0 }),
+        Workload::Growth(growth::Options { few: 10_000, many: 10_000_000, pairs: 1_000, seconds: 15.0 }),
         Workload::Restart(restart::Options { mebibytes: 1_024, payload_bytes: 200 }),
     ]
 }

@@ -31,6 +31,9 @@ pub struct Cli {
     /// The server, as http://host:port or as its WebSocket.
     #[arg(long, env = "HUDHUD_SERVER", default_value = "ws://127.0.0.1:8080/v1/ws", value_parser = socket_url, global = true)]
     pub server: String,
+    /// A file with certificates in PEM: the authorities that may vouch for the server, instead of the usual ones.
+    #[arg(long, env = "HUDHUD_AUTHORITIES", value_name = "FILE", global = true)]
+    pub authorities: Option<PathBuf>,
     /// One account on this computer: a folder of that name below --data.
     #[arg(long, env = "HUDHUD_PROFILE", default_value = PROFILE_DEFAULT, global = true)]
     pub profile: String,
@@ -63,6 +66,16 @@ pub enum Action {
     Login {
         /// The account.
         handle: String,
+    },
+    /// Print the completions of a shell.
+    Completions {
+        /// Which.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of this program and its subcommands into a folder.
+    Man {
+        /// The folder, which must be there.
+        folder: PathBuf,
     },
 }
 

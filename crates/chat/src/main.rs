@@ -22,16 +22,34 @@ mod words;
 mod world;
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use cli::{Action, Cli};
 use hudhud_client::Options;
 use hudhud_client::native::{self, Profile, Settings};
 use jiff::tz::TimeZone;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let described = match &cli.action {
+        Some(Action::Completions { shell }) => {
+            // Packages may give the program another name.
+            let called = std::env::args_os().next().map(PathBuf::from);
+            let called =
+                called.as_deref().and_then(Path::file_name).map_or("chat".into(), |name| name.to_string_lossy());
+            clap_complete::generate(*shell, &mut Cli::command(), called, &mut std::io::stdout());
+            Some(Ok(()))
+        }
+        Some(Action::Man { folder }) => Some(clap_mangen::generate_to(Cli::command(), folder)),
+        Some(Action::Register { .. } | Action::Login { .. }) | None => None,
+    };
+    match described {
+        Some(Ok(())) => return ExitCode::SUCCESS,
+        Some(Err(error)) => return report(&anyhow::Error::from(error).context("the manual pages can't be written")),
+        None => {}
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&error.into()),
@@ -53,7 +71,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let name = concat!("hudhud-chat/", env!("CARGO_PKG_VERSION")).to_owned();
     // A person looks at the full screen; a script says so if one looks at it.
     let active = cli.action.is_none() && !cli.json;
-    let settings = Settings { server: cli.server.clone(), options: Options { name, active } };
+    let settings = Settings {
+        server: cli.server.clone(),
+        authorities: cli.authorities.clone(),
+        options: Options { name, active },
+    };
     let started = Instant::now();
     let (client, mut events) = native::start(settings, Box::new(storage))?;
     let code = match &cli.action {
@@ -61,6 +83,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             accounts::register(&cli, handle, invite.as_deref(), &client, &mut events).await
         }
         Some(Action::Login { handle }) => accounts::log_in(&cli, handle, &client, &mut events).await,
+        Some(Action::Completions { .. } | Action::Man { .. }) => unreachable!("`main` has done these"),
         None if cli.json => json::run(&cli, &client, &mut events, started).await,
         None => {
             let mut app = app::App::new(setup(&cli));

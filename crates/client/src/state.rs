@@ -52,6 +52,8 @@ pub struct Progress {
     pub clock_offset_us: i64,
     /// The millisecond of the last message id.
     pub last_id_ms: u64,
+    /// The number of the last connection: the server takes none for the device's latest that has a lower one.
+    pub connection_number: u64,
 }
 
 /// One write. The changes of one [`crate::Output::Persist`] are stored all or none.

@@ -4,6 +4,7 @@
 //! [`rounds`] has a fleet of clients write while one fault after another strikes ([`fault`]), and then holds the simulator's
 //! checker over what they have. `tests/rounds.rs` runs twenty rounds; the program `soak` goes on for as long as it is told to.
 //!
+//! - [`hudhud`]: a process of the program, wherever it runs.
 //! - [`process`], [`disk`], [`clock`], [`memory`], [`proxy`]: a server, and the world that it lives in.
 //! - [`bus_log`]: the log of its bus, for those who damage it.
 //! - [`fleet`]: the clients, and what was seen of them.
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod disk;
 pub mod fault;
 pub mod fleet;
+pub mod hudhud;
 mod journal;
 pub mod memory;
 pub mod overload;

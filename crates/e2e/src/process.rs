@@ -2,29 +2,24 @@
 
 use crate::clock::Clock;
 use crate::disk::Disk;
-use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use crate::hudhud::{self, Hudhud};
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
+use tokio::net::TcpListener;
 
 /// How long a start may take, recovery and a busy machine included.
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long an end may take that was asked for, or that something must lead to.
 pub const END_MAX: Duration = Duration::from_secs(60);
-/// How often it is looked whether something has happened.
-pub const POLL: Duration = Duration::from_millis(20);
-/// How long a server that is well may take to answer.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Below the ports that connections get by themselves: while the server is away, one of those could be connected to itself.
 const PORTS: Range<u16> = 20_000..32_000;
 /// How far the first ports of two processes are apart.
@@ -32,16 +27,17 @@ const PORTS_PER_PROCESS: usize = 64;
 /// Lines of the log that are shown with a failure.
 const LINES_SHOWN: usize = 20;
 
-/// A `hudhud serve` on a port, a disk and a clock that stay the same over restarts. Killed when dropped.
+/// A `hudhud serve` on two ports, a disk and a clock that stay the same over restarts.
 pub struct Server {
     binary: PathBuf,
     address: SocketAddr,
+    operators: SocketAddr,
     disk: Arc<Disk>,
     clock: Arc<Clock>,
     log: PathBuf,
     /// Where the log of this start begins.
     log_from: u64,
-    child: Child,
+    process: Hudhud,
     /// Writes what it says into the log, to its end.
     listener: Option<JoinHandle<()>>,
 }
@@ -56,11 +52,13 @@ pub struct Allowed {
 impl Server {
     /// Starts it and waits until it is ready. Its log goes into the folder.
     pub async fn start(disk: Arc<Disk>, clock: Arc<Clock>, folder: &Path) -> Result<Self> {
-        let binary = binary()?;
-        let address = free_port().await?;
+        let binary = hudhud::binary()?;
+        let (address, operators) = (free_port().await?, free_port().await?);
         let log = folder.join("server.log");
-        let Spawned { child, log_from, listener } = spawn(&binary, address, &disk, &clock, &log, Allowed::default())?;
-        let mut server = Self { binary, address, disk, clock, log, log_from, child, listener: Some(listener) };
+        let Spawned { process, log_from, listener } =
+            spawn(&binary, [address, operators], &disk, &clock, &log, Allowed::default())?;
+        let mut server =
+            Self { binary, address, operators, disk, clock, log, log_from, process, listener: Some(listener) };
         server.ready().await?;
         Ok(server)
     }
@@ -72,12 +70,12 @@ impl Server {
 
     /// The number of the process.
     pub fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+        self.process.pid()
     }
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        kill_process(self.pid(), signal).context("the server is not there")
+        self.process.signal(signal)
     }
 
     /// Kills it with -9.
@@ -97,22 +95,16 @@ impl Server {
 
     /// Whether it has not ended.
     pub fn is_running(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_none())
+        Ok(self.process.status()?.is_none())
     }
 
     /// Waits until it has ended.
     pub async fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
-        let deadline = Instant::now() + within;
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                if let Some(listener) = self.listener.take() {
-                    listener.join().expect("it does not panic");
-                }
-                return Ok(status);
-            }
-            ensure!(Instant::now() < deadline, "it has not ended after {within:?}: {}", self.said());
-            tokio::time::sleep(POLL).await;
+        let status = self.process.ended(within).await.with_context(|| self.said())?;
+        if let Some(listener) = self.listener.take() {
+            listener.join().expect("it does not panic");
         }
+        Ok(status)
     }
 
     /// Starts it again after it has ended.
@@ -133,9 +125,9 @@ impl Server {
     }
 
     fn spawn(&mut self, allowed: Allowed) -> Result<()> {
-        let Self { binary, address, disk, clock, log, .. } = self;
-        let spawned = spawn(binary, *address, disk, clock, log, allowed)?;
-        (self.child, self.log_from, self.listener) = (spawned.child, spawned.log_from, Some(spawned.listener));
+        let Self { binary, address, operators, disk, clock, log, .. } = self;
+        let spawned = spawn(binary, [*address, *operators], disk, clock, log, allowed)?;
+        (self.process, self.log_from, self.listener) = (spawned.process, spawned.log_from, Some(spawned.listener));
         Ok(())
     }
 
@@ -149,40 +141,16 @@ impl Server {
 
     /// Whether it says that it is ready.
     pub async fn is_ready(&self) -> bool {
-        tokio::time::timeout(ANSWER_MAX, ask_ready(self.address))
-            .await
-            .is_ok_and(|answer| answer.is_ok_and(|ready| ready))
+        hudhud::is_ready(self.operators).await
     }
 
     async fn ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + START_MAX;
-        while !self.is_ready().await {
-            if !self.is_running()? {
-                let status = self.ended(END_MAX).await?;
-                bail!("the server ended with {status} instead of starting: {}", self.said());
-            }
-            ensure!(Instant::now() < deadline, "it is not ready after {START_MAX:?}: {}", self.said());
-            tokio::time::sleep(POLL).await;
+        if self.process.ready(self.operators, START_MAX).await.with_context(|| self.said())?.is_some() {
+            let status = self.ended(END_MAX).await?;
+            bail!("the server ended with {status} instead of starting: {}", self.said());
         }
         Ok(())
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // An error means that it has ended.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// Beside the program that runs, or a folder above: `cargo build --workspace` builds both.
-fn binary() -> Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let mut places = own.ancestors().skip(1).take(2).map(|folder| folder.join("hudhud"));
-    places.find(|path| path.exists()).with_context(|| {
-        format!("no server is built beside {}: run `cargo build --workspace --bin hudhud`", own.display())
-    })
 }
 
 async fn free_port() -> Result<SocketAddr> {
@@ -202,14 +170,14 @@ async fn free_port() -> Result<SocketAddr> {
 }
 
 struct Spawned {
-    child: Child,
+    process: Hudhud,
     log_from: u64,
     listener: JoinHandle<()>,
 }
 
 fn spawn(
     binary: &Path,
-    address: SocketAddr,
+    [address, operators]: [SocketAddr; 2],
     disk: &Disk,
     clock: &Clock,
     log: &Path,
@@ -221,26 +189,24 @@ fn spawn(
     }
     words.push(binary.display().to_string());
     words.extend(["serve", "--log", "warn", "--listen"].map(str::to_owned));
-    words.extend([address.to_string(), "--data".to_owned(), disk.data().display().to_string()]);
+    words.extend([
+        address.to_string(),
+        "--operators-listen".to_owned(),
+        operators.to_string(),
+        "--data".to_owned(),
+        disk.data().display().to_string(),
+    ]);
     let mut log = File::options().create(true).append(true).open(log)?;
     let log_from = log.metadata()?.len();
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     clock.give_to(&mut command);
-    let mut child = command.spawn().with_context(|| format!("{} can't be run (util-linux)", words[0]))?;
-    let mut stderr = child.stderr.take().expect("it is piped");
+    let mut process = Hudhud::spawn(&mut command).context("where it is none of ours it is of util-linux")?;
+    let mut stderr = process.take_stderr().expect("it is piped");
     // A pipe, not the file: a server whose files may not grow must be able to say so.
     let listener = std::thread::spawn(move || {
         // An error means that the test's own disk is full, which shows everywhere else too.
         std::io::copy(&mut stderr, &mut log).ok();
     });
-    Ok(Spawned { child, log_from, listener })
-}
-
-async fn ask_ready(address: SocketAddr) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    Ok(answer.starts_with(b"HTTP/1.1 200"))
+    Ok(Spawned { process, log_from, listener })
 }

@@ -65,7 +65,7 @@ impl Wire {
 
     /// Opens a session.
     pub async fn hello(&mut self, token: &str) -> v1::Welcome {
-        let hello = Hello { token: token.into(), client: "e2e".into(), active: true };
+        let hello = Hello { token: token.into(), client: "e2e".into(), active: true, ..Hello::default() };
         match self.ask(Command::Hello(hello)).await {
             Event::Welcome(welcome) => welcome,
             other => panic!("no welcome: {other:?}"),

@@ -16,8 +16,9 @@ fn receipt(kind: ReceiptKind) -> impl Fn(Event) -> Option<u64> {
 
 async fn the_nineteen_steps(encoding: Encoding) {
     let folder = tempfile::tempdir().expect("a folder");
-    let config =
-        Config { data: folder.path().to_owned(), listen: ([127, 0, 0, 1], 0).into(), drain_ms: 0, ..Config::default() };
+    let any = ([127, 0, 0, 1], 0).into();
+    let mut config = Config { data: folder.path().to_owned(), listen: any, drain_ms: 0, ..Config::default() };
+    config.operators.listen = any;
     let journal = Journal::default();
     let mut engines = hudhud_server::open_engines(&config).await.expect("an empty folder opens");
     watch(&mut engines, &journal);

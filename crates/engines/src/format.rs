@@ -19,18 +19,15 @@ const ENGINE: &str = "data folder";
 const FILE: &str = "format";
 const WORDS: &str = "hudhud data, format ";
 
-/// Returns if what is in the folder can be opened, or nothing is. Makes the folder, and notes the format.
+/// The format of what is in a folder; none where there is nothing. Touches nothing.
 ///
 /// # Errors
-/// `Invalid` when it is of a newer format; `Corrupt` when the file says nothing; `Unavailable` when it can't be used.
-pub fn check(folder: &Path) -> Result<()> {
-    let failed = |error: io::Error| refused(ErrorKind::Unavailable, format!("{}: {error}", folder.display()));
-    std::fs::create_dir_all(folder).map_err(failed)?;
+/// As [`check`].
+pub fn format_of(folder: &Path) -> Result<Option<u32>> {
     let path = folder.join(FILE);
     match std::fs::read(&path) {
         Ok(text) => match parse(&text) {
-            Some(FORMAT) => Ok(()),
-            Some(format) if format < FORMAT => note(folder).map_err(failed),
+            Some(format) if format <= FORMAT => Ok(Some(format)),
             Some(format) => {
                 let cause = format!(
                     "{} is of format {format}, and this version knows formats up to {FORMAT}: start the newer version that \
@@ -49,12 +46,27 @@ pub fn check(folder: &Path) -> Result<()> {
             }
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if folder.join("bus").exists() || folder.join("store").exists() {
+            Ok((folder.join("bus").exists() || folder.join("store").exists()).then_some(1))
+        }
+        Err(error) => Err(refused(ErrorKind::Unavailable, format!("{}: {error}", folder.display()))),
+    }
+}
+
+/// Returns if what is in the folder can be opened, or nothing is. Makes the folder, and notes the format.
+///
+/// # Errors
+/// `Invalid` when it is of a newer format; `Corrupt` when the file says nothing; `Unavailable` when it can't be used.
+pub fn check(folder: &Path) -> Result<()> {
+    let failed = |error: io::Error| refused(ErrorKind::Unavailable, format!("{}: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    match format_of(folder)? {
+        Some(FORMAT) => Ok(()),
+        found => {
+            if found == Some(1) {
                 tracing::info!(folder = %folder.display(), "data of format 1 is used as format {FORMAT} from now on");
             }
             note(folder).map_err(failed)
         }
-        Err(error) => Err(failed(error)),
     }
 }
 

@@ -18,7 +18,7 @@ mod open;
 mod runtime;
 
 #[cfg(feature = "embedded")]
-pub use format::{FORMAT, check as check_format};
+pub use format::{FORMAT, check as check_format, format_of};
 #[cfg(feature = "embedded")]
 pub use open::{Embedded, Moment, remembered};
 pub use open::{Engines, OpenError, Options, Urls, open};

@@ -113,6 +113,11 @@ impl Embedded {
         let (messages, directory) = views?;
         Ok(Moment { messages, directory, tail, shards: self.bus.shards() })
     }
+
+    /// What the bus has made durable; they go on counting.
+    pub fn bus_counts(&self) -> Arc<log::Counts> {
+        self.bus.counts()
+    }
 }
 
 /// How far the bus had come, remembered by the store: a row of the engines' own.

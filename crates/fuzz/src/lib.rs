@@ -14,6 +14,7 @@ mod connections;
 mod frames;
 mod mutations;
 mod profiles;
+mod proxied;
 mod records;
 mod rows;
 mod tokens;
@@ -73,6 +74,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "rows", run: rows::run, short_run: 200_000, memory_factor: 256, memory_base: 16 * KIB },
     Target { name: "config", run: config::run, short_run: 20_000, memory_factor: 512, memory_base: MIB },
     Target { name: "profiles", run: profiles::run, short_run: 1_000, memory_factor: 64, memory_base: 8 * MIB },
+    Target { name: "proxied", run: proxied::run, short_run: 20_000, memory_factor: 64, memory_base: 256 * KIB },
 ];
 
 /// The target of this name.

@@ -4,6 +4,7 @@
 //! `POST /v1/<name>` takes the command's message as its body and answers with the message of the answer.
 
 use crate::ProtocolError;
+use crate::objects::Objects;
 use crate::v1::{ClientFrame, ErrorCode, ServerFrame, client_frame::Command};
 use serde::Deserialize as _;
 use serde::de::value::MapAccessDeserializer;
@@ -144,7 +145,7 @@ impl<'de> MapAccess<'de> for OneField<'_, 'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Self::Error> {
-        seed.deserialize(&mut *self.json)
+        seed.deserialize(Objects(&mut *self.json))
     }
 }
 
@@ -176,9 +177,25 @@ mod tests {
         let error = from_json("send", br#"{"conversation": 5}"#).expect_err("a number is no id");
         assert_eq!(error.code, ErrorCode::Invalid);
         assert!(error.message.starts_with("Send: "), "{error}");
-        for body in [&b"[]"[..], b"{} {}", b"{", br#"{"seq": "=", "seq": "3"}"#] {
+        for body in [&b"[]"[..], b"{} {}", b"{", br#"{"seq": "=", "seq": "3"}"#, br#"[["AAAA"]]"#] {
             assert_eq!(from_json("read", body).map_err(|e| e.code), Err(ErrorCode::Invalid));
         }
         assert_eq!(from_json("sned", b"{}").map_err(|e| e.code), Err(ErrorCode::NotFound));
+    }
+
+    /// An array of a message's fields in their order is no message, however deep: nobody could add a field.
+    #[test]
+    fn an_array_is_no_message() {
+        let error = from_json("send", br#"{"content": ["text/plain", "AAAA"]}"#).expect_err("an array");
+        assert_eq!(error.code, ErrorCode::Invalid);
+        assert!(error.message.contains("invalid type: sequence"), "{error}");
+        for frame in
+            ["[1]", r#"{"request": 1, "read": ["AAAA", 5]}"#, r#"{"send": {"content": ["text/plain", "AAAA"]}}"#]
+        {
+            let error = crate::Encoding::Json.decode_client(frame.as_bytes()).expect_err(frame);
+            assert!(error.to_string().contains("invalid type: sequence"), "{error}");
+        }
+        let members = from_json("createGroup", br#"{"members": ["AAAA", "BBBB"]}"#).expect("a list is a list");
+        assert!(matches!(members, Command::CreateGroup(group) if group.members.len() == 2));
     }
 }

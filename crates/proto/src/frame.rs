@@ -1,8 +1,8 @@
 //! The two encodings of a frame: protobuf for programs, JSON for people, bots and load tools.
 
-use crate::ProtocolError;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::v1::{ClientFrame, Content, Entry, ServerFrame, client_frame::Command, entry, server_frame::Event};
+use crate::{ProtocolError, objects};
 use buffa::{DecodeOptions, Message};
 use bytes::Bytes;
 
@@ -100,7 +100,7 @@ impl Encoding {
         }
         Ok(match self {
             Self::Protobuf => DecodeOptions::new().with_recursion_limit(16).decode_from_slice(bytes)?,
-            Self::Json => serde_json::from_slice(bytes)?,
+            Self::Json => objects::from_slice(bytes)?,
         })
     }
 }

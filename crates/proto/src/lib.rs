@@ -8,6 +8,7 @@ pub mod command;
 mod frame;
 mod ids;
 pub mod limits;
+mod objects;
 mod position;
 mod status;
 

@@ -28,17 +28,19 @@ pub struct ProtocolError {
     pub message: String,
     /// When to try again, in milliseconds; 0: not as it is.
     pub retry_after_ms: u32,
+    /// Of a hello that is refused: the number of the device's later connection; 0 of everything else.
+    pub connection_number: u64,
 }
 
 impl ProtocolError {
     /// An error that repeating does not mend.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after_ms: 0 }
+        Self::retry(code, message, 0)
     }
 
     /// An error that may be gone after a while.
     pub fn retry(code: ErrorCode, message: impl Into<String>, retry_after_ms: u32) -> Self {
-        Self { code, message: message.into(), retry_after_ms }
+        Self { code, message: message.into(), retry_after_ms, connection_number: 0 }
     }
 
     /// Input that breaks a rule, which the message names.
@@ -48,7 +50,12 @@ impl ProtocolError {
 
     /// As a message.
     pub fn to_wire(&self) -> Error {
-        Error { code: self.code.into(), message: self.message.clone(), retry_after_ms: self.retry_after_ms }
+        Error {
+            code: self.code.into(),
+            message: self.message.clone(),
+            retry_after_ms: self.retry_after_ms,
+            connection_number: self.connection_number,
+        }
     }
 }
 

@@ -57,8 +57,8 @@ macro_rules! frames {
 
 #[rustfmt::skip]
 const CLIENT_FRAMES: &[Golden] = &frames! { decode_client encode_client:
-    ClientFrame r#"{"request":"7","hello":{"token":"hht_example","client":"hudhud-chat/0.1","active":true}}"#
-        "080712200a0b6868745f6578616d706c65120f6875646875642d636861742f302e311801";
+    ClientFrame r#"{"request":"7","hello":{"token":"hht_example","client":"hudhud-chat/0.1","active":true,"connectionNumber":"9"}}"#
+        "080712220a0b6868745f6578616d706c65120f6875646875642d636861742f302e3118012009";
     ClientFrame r#"{"request":"7","ping":{"inboxVersion":"41"}}"#
         "08071a020829";
     ClientFrame r#"{"request":"7","pong":{"inboxVersion":"41"}}"#
@@ -167,8 +167,8 @@ const CLIENT_FRAMES: &[Golden] = &frames! { decode_client encode_client:
 
 #[rustfmt::skip]
 const SERVER_FRAMES: &[Golden] = &frames! { decode_server encode_server:
-    ServerFrame r#"{"request":"7","error":{"code":"ERROR_CODE_RATE_LIMITED","message":"too many log-ins at this handle: wait","retryAfterMs":30000}}"#
-        "0807122d08071225746f6f206d616e79206c6f672d696e7320617420746869732068616e646c653a207761697418b0ea01";
+    ServerFrame r#"{"request":"7","error":{"code":"ERROR_CODE_RATE_LIMITED","message":"too many log-ins at this handle: wait","retryAfterMs":30000,"connectionNumber":"9"}}"#
+        "0807122f08071225746f6f206d616e79206c6f672d696e7320617420746869732068616e646c653a207761697418b0ea012009";
     ServerFrame r#"{"request":"7","done":{}}"#
         "08071a00";
     ServerFrame r#"{"request":"7","welcome":{"account":"AQEBAQEBAQEBAQEBAQEBAQ==","device":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","handle":"alice","serverTimeUs":"1700000000123456","pingIntervalMs":30000,"limits":{"frameBytesMax":131072,"payloadBytesMax":65536,"pageEntriesMax":200,"sendsInFlightMax":256,"groupMembersMax":1024}}}"#
@@ -279,8 +279,8 @@ const STORED: &[Golden] = &golden! {
         "0a0f08ffffffffffffffffff011001180110c0c480c1c1c48203";
     SeqRow r#"{"seq":"41","changedUs":"1700000000123456"}"#
         "082910c0c480c1c1c48203";
-    SessionRow r#"{"gateway":"g1","incarnation":"5","connection":"9","token":"BwcHBwcHBwcHBwcHBwcHBw==","active":true,"connectedUs":"1700000000123456"}"#
-        "0a02673110051809221007070707070707070707070707070707280130c0c480c1c1c48203";
+    SessionRow r#"{"gateway":"g1","incarnation":"5","connection":"9","token":"BwcHBwcHBwcHBwcHBwcHBw==","active":true,"connectedUs":"1700000000123456","number":"9","hasEnded":true}"#
+        "0a02673110051809221007070707070707070707070707070707280130c0c480c1c1c4820338094001";
     SessionSet r#"{"sessions":[{"device":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","session":{"gateway":"g1","incarnation":"5","connection":"9","token":"BwcHBwcHBwcHBwcHBwcHBw==","active":true,"connectedUs":"1700000000123456"},"version":"1700000000123456"}]}"#
         "0a420a100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d12250a02673110051809221007070707070707070707070707070707280130c0c480c1c1c4820318c0c480c1c1c48203";
     LeaseRow r#"{"incarnation":"5","expiresUs":"1715552000000000","address":"10.0.0.7:8081"}"#

@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+pub use prometheus_client::registry::Registry;
 use std::sync::atomic::Ordering;
 
 /// The labels of [`Metrics::commands`].
@@ -23,27 +23,39 @@ pub struct RateLabels {
     rate: &'static str,
 }
 
+/// Makes a struct of metrics, each a field of its name. `docs/metrics.md` says what each means to operators.
+#[macro_export]
 macro_rules! metrics {
-    ($($name:ident: $kind:ty = $new:expr, $help:literal;)*) => {
-        /// Every metric of a process.
-        #[derive(Debug)]
-        pub struct Metrics {
+    ($(#[$doc:meta])* $type:ident; $($name:ident: $kind:ty = $new:expr, $help:literal;)*) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $type {
             $(#[doc = concat!($help, ".")] pub $name: $kind,)*
         }
 
-        impl Metrics {
-            /// The metrics, at zero, and the registry that writes them down.
-            pub fn new() -> (Self, Registry) {
-                let mut registry = Registry::with_prefix("hudhud");
-                let metrics = Self { $($name: $new,)* };
+        impl $type {
+            /// The name of each, and its type in Rust.
+            pub const KINDS: &[(&str, &str)] = &[$((stringify!($name), stringify!($kind)),)*];
+
+            /// At zero, where nobody sees them.
+            pub fn unregistered() -> Self {
+                Self { $($name: $new,)* }
+            }
+
+            /// At zero, in a registry that writes them down.
+            pub fn register(registry: &mut $crate::metrics::Registry) -> Self {
+                let metrics = Self::unregistered();
                 $(registry.register(stringify!($name), $help, metrics.$name.clone());)*
-                (metrics, registry)
+                metrics
             }
         }
     };
 }
 
 metrics! {
+    /// What the roles count.
+    Metrics;
+
     commands: Family<CommandLabels, Counter> = Family::default(),
         "Commands that came in, over WebSockets and HTTP";
     rate_limited: Family<RateLabels, Counter> = Family::default(),
@@ -115,6 +127,12 @@ metrics! {
 }
 
 impl Metrics {
+    /// The metrics, at zero, and the registry that writes them down.
+    pub fn new() -> (Self, Registry) {
+        let mut registry = Registry::with_prefix("hudhud");
+        (Self::register(&mut registry), registry)
+    }
+
     /// Counts a command by its name in [`hudhud_proto::command::COMMANDS`].
     pub fn command(&self, name: &'static str) {
         self.commands.get_or_create(&CommandLabels { command: name }).inc();

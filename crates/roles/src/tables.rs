@@ -48,7 +48,8 @@ tables! {
     INBOX = "inbox", Directory, None;
     /// account → device, conversation → `SeqRow`, stored on the device; version: the seq.
     CURSORS = "cursors", Directory, None;
-    /// account → device → `SessionRow`; version: time of connection or of its last change.
+    /// account → device → `SessionRow`; version: time of connection or of its last change, even; odd once
+    /// it has ended, which does not delete it.
     SESSIONS = "sessions", Directory, None;
     /// gateway → `lease` → `LeaseRow`; version: time.
     GATEWAYS = "gateways", Directory, None;

@@ -14,11 +14,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use http_body_util::BodyExt as _;
-use hudhud_server::config::{Limits, Networks};
+use hudhud_server::config::{Limits, Networks, ProxyProtocol};
 use hudhud_server::crowd::{Bounds, Crowd};
 use hudhud_server::http::{HttpMetrics, Messages, open_socket};
-use hudhud_server::listen::{Connection, Listen};
-use prometheus_client::registry::Registry;
+use hudhud_server::listen::{Connection, Listen, Versions};
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -33,10 +32,13 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     writeln!(io::stdout(), "echo listens on http://{}", listener.local_addr()?)?;
     let router = Router::new().route("/", any(answer));
-    let (limits, metrics) = (Limits::default(), HttpMetrics::register(&mut Registry::default()));
+    let (limits, metrics) = (Limits::default(), HttpMetrics::unregistered());
     let listen = Listen {
         refusing: router.clone(),
         router,
+        encryption: None,
+        proxy_protocol: ProxyProtocol::Off,
+        versions: Versions::Http1And2,
         crowd: Crowd::new(Bounds::from(&limits), metrics.clone()),
         trusted_proxies: Networks::default(),
         limits,

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// No bound of what may still be sent.
@@ -61,6 +62,9 @@ pub struct Place {
     given_away: CancellationToken,
     /// Bytes that may still come until the other end has proved who it is.
     bytes_left: AtomicUsize,
+    /// It sent more than that: for good.
+    is_overspent: AtomicBool,
+    overspent: Notify,
 }
 
 /// Numbers are those of [`Place`], and rise.
@@ -114,7 +118,14 @@ impl Crowd {
             self.metrics.tcp_unauthenticated.inc();
         }
         self.metrics.tcp_connections.inc();
-        Some(Arc::new(Place { crowd: self.clone(), number, given_away, bytes_left: AtomicUsize::new(UNBOUNDED) }))
+        Some(Arc::new(Place {
+            crowd: self.clone(),
+            number,
+            given_away,
+            bytes_left: AtomicUsize::new(UNBOUNDED),
+            is_overspent: AtomicBool::new(false),
+            overspent: Notify::new(),
+        }))
     }
 
     /// Makes room for one more, and says whether there is any.
@@ -214,15 +225,24 @@ impl Place {
         }
     }
 
-    /// So many bytes came. Returns whether that was within the bound.
+    /// So many bytes came. Returns whether that was within the bound; once it was not, nothing is any more.
     pub fn spend(&self, bytes: usize) -> bool {
-        // One task reads a connection, so nothing comes between these two.
-        match self.bytes_left.load(Ordering::Relaxed) {
-            UNBOUNDED => true,
-            left => {
-                self.bytes_left.store(left.saturating_sub(bytes), Ordering::Relaxed);
-                bytes <= left
+        // One task reads a connection, so nothing comes between these.
+        let left = self.bytes_left.load(Ordering::Relaxed);
+        if left != UNBOUNDED {
+            self.bytes_left.store(left.saturating_sub(bytes), Ordering::Relaxed);
+            if bytes > left {
+                self.is_overspent.store(true, Ordering::Relaxed);
+                self.overspent.notify_one();
             }
+        }
+        !self.is_overspent.load(Ordering::Relaxed)
+    }
+
+    /// Waits until more came than the bound: this one has to end.
+    pub async fn overspent(&self) {
+        while !self.is_overspent.load(Ordering::Relaxed) {
+            self.overspent.notified().await;
         }
     }
 }
@@ -237,11 +257,12 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
 
     const BOUNDS: Bounds = Bounds { all: 6, per_address: 4, per_account: 2, strangers: 5, strangers_per_address: 2 };
 
     fn crowd(bounds: Bounds) -> Arc<Crowd> {
-        Crowd::new(bounds, HttpMetrics::register(&mut Default::default()))
+        Crowd::new(bounds, HttpMetrics::unregistered())
     }
 
     fn enter(crowd: &Arc<Crowd>, address: u8) -> Arc<Place> {
@@ -333,10 +354,15 @@ mod tests {
         let place = enter(&crowd, 1);
         assert!(place.spend(1_000), "no bound yet");
         place.bound(10);
-        assert!(place.spend(6) && place.spend(4) && !place.spend(1));
+        assert!(place.spend(6) && place.spend(4));
         place.prove(account(1));
         assert!(place.spend(1_000));
         place.bound(10);
         assert!(place.spend(1_000), "no stranger any more");
+        let place = enter(&crowd, 2);
+        place.bound(10);
+        assert!(!place.spend(11) && place.overspent().now_or_never().is_some());
+        place.prove(account(2));
+        assert!(!place.spend(1), "some of what it sent is gone");
     }
 }

@@ -2,12 +2,18 @@
 
 use crate::config::Config;
 use crate::exit::Failure;
+use hudhud_engines::log::Counts;
 use hudhud_engines::{Engines, Options, Urls};
 use hudhud_ports::Clock;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::{MetricType, counter::ConstCounter};
+use prometheus_client::registry::Registry;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Who may look into a data folder that is made: its owner alone.
 const FOLDER_MODE: u32 = 0o700;
@@ -30,4 +36,32 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Engines, Fai
 fn make(folder: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
     made.map_err(|source| Failure::Folder { path: folder.to_owned(), source })
+}
+
+/// What an embedded bus counts, as metrics.
+#[derive(Debug)]
+pub struct BusMetrics(Arc<Counts>);
+
+impl BusMetrics {
+    /// Every one of them with its type.
+    pub const KINDS: &[(&str, &str)] = &[("bus_records", "Counter"), ("bus_syncs", "Counter")];
+
+    /// Has a registry tell them.
+    pub fn register(registry: &mut Registry, counts: Arc<Counts>) {
+        registry.register_collector(Box::new(Self(counts)));
+    }
+}
+
+impl Collector for BusMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> std::fmt::Result {
+        let Counts { records, syncs } = &*self.0;
+        for (name, help, count) in [
+            ("bus_records", "Records that the embedded bus made durable", records),
+            ("bus_syncs", "Times that the embedded bus waited for the disk", syncs),
+        ] {
+            let count = ConstCounter::new(count.load(Ordering::Relaxed));
+            count.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        Ok(())
+    }
 }

@@ -1,4 +1,4 @@
-//! How the process ends, for people and for supervisors. The numbers are those of BSD's `sysexits.h`.
+//! How the process ends, for people and for supervisors. The numbers from 64 on are those of BSD's `sysexits.h`.
 
 use crate::config::ConfigError;
 use hudhud_engines::OpenError;
@@ -11,14 +11,14 @@ use std::process::ExitCode;
 pub const HELP: &str = "\
 Exit codes:
    0  stopped as asked (SIGTERM, SIGINT)
-   2  the command line is not understood
+   1  `hudhud doctor` found what a server does not run with
+   2  the command line is not understood, or the configuration is not valid
   65  a backup or a data folder is damaged
   69  the address can't be listened on
   70  an engine failed while running; restart once the cause is mended
   71  a file can't be read or written
   73  the data can't be opened: another process has it, it may not be written, or it is damaged; or a
-      backup or restore is refused
-  78  the configuration is not valid";
+      backup or restore is refused";
 
 /// Why a server did not start or did not go on. The message is one line and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -27,13 +27,20 @@ pub enum Failure {
     #[error("{0}")]
     Config(#[from] ConfigError),
     /// Another process listens there.
-    #[error("{0} is in use by another process: stop it, or choose another address with --listen or HUDHUD_LISTEN")]
-    AddressInUse(SocketAddr),
+    #[error("{address} is in use by another process: stop it, or choose another address with {choice}")]
+    AddressInUse {
+        /// Where.
+        address: SocketAddr,
+        /// What chooses the address.
+        choice: &'static str,
+    },
     /// Listening failed otherwise.
-    #[error("can't listen on {address}: {source}; choose another address with --listen or HUDHUD_LISTEN")]
+    #[error("can't listen on {address}: {source}; choose another address with {choice}")]
     Listen {
         /// Where.
         address: SocketAddr,
+        /// What chooses the address.
+        choice: &'static str,
         /// Why.
         source: std::io::Error,
     },
@@ -51,9 +58,18 @@ pub enum Failure {
     /// An engine can't keep its promises any more.
     #[error("{0}. Nothing acknowledged is lost; mend the cause (disk full? disk broken?) and start again")]
     Fatal(String),
+    /// What is stored is damaged, so that an accepted record can't be applied.
+    #[error(
+        "{0}. No accepted message is skipped, so nothing goes on without it: stop here, check the disk, look with \
+         `hudhud verify`, and restore a backup"
+    )]
+    Corrupt(String),
     /// What was read is not as it was written, or not as it must be.
     #[error("{0}")]
     Damaged(String),
+    /// The machine is not fit for a server: so many findings.
+    #[error("{0} findings keep a server from running: do what stands below each FAIL, then ask again")]
+    Unfit(usize),
     /// It can't be done as things are.
     #[error("{0}")]
     Refused(String),
@@ -84,12 +100,13 @@ impl Failure {
         match self {
             Self::Damaged(_) => 65,
             Self::Engine(error) if error.kind() == ErrorKind::Corrupt => 65,
-            Self::AddressInUse(_) | Self::Listen { .. } => 69,
-            Self::Fatal(_) => 70,
+            Self::AddressInUse { .. } | Self::Listen { .. } => 69,
+            Self::Fatal(_) | Self::Corrupt(_) => 70,
             Self::File { .. } => 71,
             Self::Folder { .. } | Self::Open(_) | Self::Refused(_) | Self::Engine(_) => 73,
             Self::Answered { code, .. } => *code,
-            Self::Config(_) => 78,
+            Self::Unfit(_) => 1,
+            Self::Config(_) => 2,
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Wrappers around engines that notice when one says that it can't keep its promises any more: the process must stop then,
-//! whichever request or task was the first to be told.
+//! Wrappers around engines that notice what concerns the whole process, whichever request or task was the first to be told:
+//! that one can't keep its promises any more, so that the process must stop, and that one has no room.
 
+use crate::exit::Failure;
+use crate::room::Room;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hudhud_ports::{
@@ -10,9 +12,9 @@ use hudhud_proto::{Position, Shard};
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Where the first fatal error is reported. Cheap to clone.
+/// Where the first error is reported that ends the process. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Alarm(watch::Sender<Option<String>>);
+pub struct Alarm(watch::Sender<Option<(ErrorKind, String)>>);
 
 impl Default for Alarm {
     fn default() -> Self {
@@ -24,24 +26,27 @@ impl Alarm {
     /// Reports an error, if it is fatal.
     pub fn hear(&self, error: &Error) {
         if error.kind() == ErrorKind::Fatal {
-            self.raise(error.to_string());
+            self.raise(error);
         }
     }
 
     /// Reports that the process must stop. The first report stays.
-    pub fn raise(&self, why: String) {
+    pub fn raise(&self, error: &Error) {
         self.0.send_if_modified(|first| {
             let is_first = first.is_none();
-            first.get_or_insert(why);
+            first.get_or_insert_with(|| (error.kind(), error.to_string()));
             is_first
         });
     }
 
     /// Waits for the first report.
-    pub async fn raised(&self) -> String {
+    pub async fn raised(&self) -> Failure {
         let mut reports = self.0.subscribe();
         let first = reports.wait_for(Option::is_some).await.expect("this value holds a sender");
-        first.clone().unwrap_or_default()
+        match first.clone() {
+            Some((ErrorKind::Corrupt, why)) => Failure::Corrupt(why),
+            first => Failure::Fatal(first.map(|(_, why)| why).unwrap_or_default()),
+        }
     }
 
     fn pass<T>(&self, result: Result<T>) -> Result<T> {
@@ -55,17 +60,25 @@ impl Alarm {
 /// An engine, and whom it alarms.
 struct Watched<E> {
     alarm: Alarm,
+    room: Room,
     engine: E,
 }
 
-/// A database that alarms.
-pub fn store(alarm: &Alarm, engine: Arc<dyn Store>) -> Arc<dyn Store> {
-    Arc::new(Watched { alarm: alarm.clone(), engine })
+impl<E> Watched<E> {
+    fn pass_write<T>(&self, result: Result<T>) -> Result<T> {
+        self.room.see(&result);
+        self.alarm.pass(result)
+    }
+}
+
+/// A database that alarms, under this name in logs.
+pub fn store(alarm: &Alarm, name: &'static str, engine: Arc<dyn Store>) -> Arc<dyn Store> {
+    Arc::new(Watched { alarm: alarm.clone(), room: Room::of(name), engine })
 }
 
 /// A bus that alarms, in its consumers too.
 pub fn bus(alarm: &Alarm, engine: Arc<dyn Bus>) -> Arc<dyn Bus> {
-    Arc::new(Watched { alarm: alarm.clone(), engine })
+    Arc::new(Watched { alarm: alarm.clone(), room: Room::of("bus"), engine })
 }
 
 #[async_trait]
@@ -79,11 +92,11 @@ impl Store for Watched<Arc<dyn Store>> {
     }
 
     async fn write(&self, writes: Vec<Write>) -> Result<()> {
-        self.alarm.pass(self.engine.write(writes).await)
+        self.pass_write(self.engine.write(writes).await)
     }
 
     async fn claim(&self, write: Write) -> Result<Claim> {
-        self.alarm.pass(self.engine.claim(write).await)
+        self.pass_write(self.engine.claim(write).await)
     }
 
     async fn flush(&self) -> Result<()> {
@@ -98,12 +111,12 @@ impl Bus for Watched<Arc<dyn Bus>> {
     }
 
     async fn append(&self, shard: Shard, records: Vec<Bytes>) -> Result<Vec<Position>> {
-        self.alarm.pass(self.engine.append(shard, records).await)
+        self.pass_write(self.engine.append(shard, records).await)
     }
 
     async fn join(&self) -> Result<Box<dyn Membership>> {
         let engine = self.alarm.pass(self.engine.join().await)?;
-        Ok(Box::new(Watched { alarm: self.alarm.clone(), engine }))
+        Ok(Box::new(Watched { alarm: self.alarm.clone(), room: Room::of("bus"), engine }))
     }
 }
 
@@ -111,7 +124,7 @@ impl Bus for Watched<Arc<dyn Bus>> {
 impl Membership for Watched<Box<dyn Membership>> {
     async fn assigned(&mut self) -> Result<Box<dyn ShardConsumer>> {
         let engine = self.alarm.pass(self.engine.assigned().await)?;
-        Ok(Box::new(Watched { alarm: self.alarm.clone(), engine }))
+        Ok(Box::new(Watched { alarm: self.alarm.clone(), room: Room::of("bus"), engine }))
     }
 }
 
@@ -143,6 +156,8 @@ mod tests {
         alarm.hear(&Error::new(ErrorKind::Timeout, "disk", "sync"));
         alarm.hear(&Error::new(ErrorKind::Fatal, "disk", "sync"));
         alarm.hear(&Error::new(ErrorKind::Fatal, "disk", "write"));
-        assert_eq!(alarm.raised().await, "disk can't keep its promises any more (sync)");
+        let raised = alarm.raised().await;
+        assert_eq!(raised.code(), 70);
+        assert!(raised.to_string().starts_with("disk can't keep its promises any more (sync). "), "{raised}");
     }
 }

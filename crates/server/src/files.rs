@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What is kept for everything that is no connection.
-const RESERVED_MAX: u64 = 1_024;
+pub const RESERVED_MAX: u64 = 1_024;
 
 /// Raises the limit of open files as far as the system lets this process. Returns how many of the connections that are wanted
 /// that is enough for.
@@ -25,6 +25,12 @@ pub fn connections_max(wanted: usize) -> usize {
         );
     }
     wanted.min(possible)
+}
+
+/// How many of the connections that are wanted [`connections_max`] would leave, and the limit of open files.
+pub fn possible(wanted: usize) -> (usize, Option<u64>) {
+    let limit = getrlimit(Resource::Nofile).maximum;
+    (limit.map_or(wanted, |limit| wanted.min(beside_reserved(limit))), limit)
 }
 
 fn beside_reserved(limit: u64) -> usize {

@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod crowd;
+pub mod doctor;
 mod engines;
 pub mod exit;
 mod fatal;
@@ -15,10 +16,15 @@ pub mod http;
 pub mod listen;
 mod metered;
 pub mod openapi;
+pub mod proxied;
+mod room;
 pub mod safekeeping;
 mod start;
+mod stream;
 pub mod telemetry;
+pub mod tls;
 
 pub use config::Config;
+pub use engines::BusMetrics;
 pub use exit::Failure;
 pub use start::{Running, open_engines, start, start_on};

@@ -1,10 +1,13 @@
-//! The listener: takes connections in as far as there is room (`crate::crowd`), gives each so much time and no more, and lets them end when the server
-//! stops. What is said over them is in `crate::http`.
+//! The listener: takes connections in as far as there is room (`crate::crowd`), opens them (a proxy's word, TLS), gives each so
+//! much time and no more, and lets them end when the server stops. What is said over them is in `crate::http`.
 
-use crate::config::{Limits, Networks};
+use crate::config::{Limits, Networks, ProxyProtocol};
 use crate::crowd::{Bounds, Crowd, Place};
 use crate::http::{HttpMetrics, Peer, network};
 use crate::metered::Metered;
+use crate::proxied;
+use crate::stream::Stream;
+use crate::tls::{Opened, Tls};
 use axum::Router;
 use axum::extract::Request;
 use axum::serve::{Listener, ListenerExt as _};
@@ -13,7 +16,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -36,24 +40,64 @@ const WINDOW_BYTES: u32 = 65_535;
 /// Bytes that wait to be written on one stream of HTTP/2.
 const STREAM_SEND_BYTES_MAX: usize = 64 * 1_024;
 
+/// What is spoken over the connections of a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Versions {
+    /// HTTP/1.1, and WebSockets.
+    Http1,
+    /// HTTP/2 as well.
+    Http1And2,
+}
+
 /// What a listener needs.
 pub struct Listen {
     /// What is served.
     pub router: Router,
     /// What is served where there is no room.
     pub refusing: Router,
+    /// Whether over TLS.
+    pub encryption: Option<Encryption>,
+    /// In which versions of HTTP.
+    pub versions: Versions,
     /// For how long.
     pub limits: Limits,
     /// How many, and who goes when there is no room.
     pub crowd: Arc<Crowd>,
     /// Whose connections are shared by many clients.
     pub trusted_proxies: Networks,
+    /// What they say first.
+    pub proxy_protocol: ProxyProtocol,
     /// What is counted.
     pub metrics: HttpMetrics,
     /// No new connections from then on; those that are there finish their requests.
     pub stop: CancellationToken,
     /// The connections, so that a stop can wait for them.
     pub connections: TaskTracker,
+}
+
+/// What a listener that speaks TLS needs beside.
+#[derive(Clone)]
+pub struct Encryption {
+    /// Opens connections.
+    pub tls: Arc<Tls>,
+    /// What is served to who speaks plain HTTP.
+    pub plain: Router,
+}
+
+/// What all connections of a listener share.
+struct Door {
+    listen: Listen,
+    /// The connections that there is no room for.
+    refusals: Arc<Crowd>,
+}
+
+/// A connection that is being taken in.
+struct Arrival {
+    /// The other end, as far as is known.
+    peer: SocketAddr,
+    place: Arc<Place>,
+    is_shared: bool,
+    router: Router,
 }
 
 /// A connection, as the requests on it see it.
@@ -84,43 +128,124 @@ impl Listen {
                 tracing::debug!(%error, "SO_SNDBUF was not set");
             }
         });
+        let (stop, connections) = (self.stop.clone(), self.connections.clone());
         let refusals = Crowd::new(REFUSALS, self.metrics.clone());
+        let door = Arc::new(Door { listen: self, refusals });
         loop {
             let (stream, peer) = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 accepted = Listener::accept(&mut listener) => accepted,
             };
-            let address = (!self.trusted_proxies.contains(peer.ip())).then(|| network(peer.ip()));
-            if let Some(place) = self.crowd.enter(address) {
-                self.take(stream, peer, place, address.is_none(), self.router.clone());
-            } else {
-                self.metrics.tcp_refused.inc();
-                if let Some(place) = refusals.enter(Some(network(peer.ip()))) {
-                    self.take(stream, peer, place, false, self.refusing.clone());
-                }
+            let is_shared = door.is_proxy(peer.ip());
+            if let Some(arrival) = door.admit(peer, is_shared) {
+                connections.spawn(door.clone().take(stream, arrival));
             }
         }
     }
 
-    fn take(&self, stream: TcpStream, peer: SocketAddr, place: Arc<Place>, is_shared: bool, router: Router) {
+    fn builder(&self) -> Builder<TokioExecutor> {
+        let header_timeout = Duration::from_millis(self.limits.header_timeout_ms);
+        let idle_timeout = Duration::from_millis(self.limits.idle_timeout_ms);
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(HEAD_BYTES_MAX);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(idle_timeout)
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEAD_BYTES_MAX as u32)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .max_send_buf_size(STREAM_SEND_BYTES_MAX)
+            .enable_connect_protocol();
+        match self.versions {
+            Versions::Http1 => builder.http1_only(),
+            Versions::Http1And2 => builder,
+        }
+    }
+}
+
+impl Door {
+    /// A place for a connection, and what is served there; none where not even a refusal can be said.
+    fn admit(&self, peer: SocketAddr, is_shared: bool) -> Option<Arrival> {
+        let address = (!is_shared).then(|| network(peer.ip()));
+        if let Some(place) = self.listen.crowd.enter(address) {
+            return Some(Arrival { peer, place, is_shared, router: self.listen.router.clone() });
+        }
+        self.listen.metrics.tcp_refused.inc();
+        let place = self.refusals.enter(Some(network(peer.ip())))?;
+        Some(Arrival { peer, place, is_shared: false, router: self.listen.refusing.clone() })
+    }
+
+    /// Opens a connection and serves it to its end.
+    async fn take(self: Arc<Self>, stream: TcpStream, arrival: Arrival) {
+        let (stream, arrival) = {
+            let place = arrival.place.clone();
+            // In a box, as it is large and over soon.
+            let opening = Box::pin(self.open(stream, arrival));
+            let opened = tokio::select! {
+                biased;
+                () = place.given_away() => None,
+                () = self.listen.stop.cancelled() => None,
+                opened = opening => opened,
+            };
+            let Some(opened) = opened else { return };
+            opened
+        };
+        let Arrival { peer, place, is_shared, router } = arrival;
         let connection =
             Arc::new(Connection { requests: AtomicU64::new(0), open: AtomicUsize::new(0), place, is_shared });
-        let serve = serve(stream, peer, connection, router, self.limits.clone(), self.stop.clone());
-        self.connections.spawn(serve);
+        let listen = &self.listen;
+        serve(stream, peer, connection, router, listen.builder(), listen.limits.clone(), listen.stop.clone()).await;
+    }
+
+    /// What comes before HTTP: a proxy's word and TLS, each with a limit of time.
+    async fn open(&self, mut stream: TcpStream, mut arrival: Arrival) -> Option<(Stream, Arrival)> {
+        let limit = Duration::from_millis(self.listen.limits.header_timeout_ms);
+        if arrival.is_shared && self.listen.proxy_protocol == ProxyProtocol::On {
+            let word = tokio::time::timeout(limit, proxied::read(&mut stream)).await;
+            match word.map_err(io::Error::from).flatten() {
+                // From now on it is that client's, with a place of its own.
+                Ok(Some(client)) => arrival = self.admit(client, self.is_proxy(client.ip()))?,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(peer = %arrival.peer, %error, "a trusted proxy was not understood");
+                    return None;
+                }
+            }
+        }
+        let Some(encryption) = &self.listen.encryption else { return Some((Stream::Plain(stream), arrival)) };
+        let opened = tokio::time::timeout(limit, encryption.tls.open(stream)).await;
+        match opened.map_err(io::Error::from).flatten() {
+            Ok(Opened::Tls(stream)) => Some((Stream::Tls(stream), arrival)),
+            Ok(Opened::Plain(stream)) => {
+                Some((Stream::Plain(stream), Arrival { router: encryption.plain.clone(), ..arrival }))
+            }
+            Ok(Opened::Challenge) => None,
+            Err(error) => {
+                encryption.tls.failed();
+                tracing::debug!(peer = %arrival.peer, %error, "a TLS handshake failed");
+                None
+            }
+        }
+    }
+
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        self.listen.trusted_proxies.contains(address)
     }
 }
 
 /// Serves one connection to its end.
 async fn serve(
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     connection: Arc<Connection>,
     router: Router,
+    builder: Builder<TokioExecutor>,
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let builder = builder(&limits);
     let of_requests = connection.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         of_requests.requests.fetch_add(1, Ordering::Relaxed);
@@ -173,24 +298,6 @@ async fn serve(
             }
         }
     }
-}
-
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    let header_timeout = Duration::from_millis(limits.header_timeout_ms);
-    let idle_timeout = Duration::from_millis(limits.idle_timeout_ms);
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(HEAD_BYTES_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(idle_timeout)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .max_send_buf_size(STREAM_SEND_BYTES_MAX)
-        .enable_connect_protocol();
-    builder
 }
 
 impl Connection {

@@ -1,13 +1,16 @@
 //! The binary `hudhud`: a command line around the library.
 
-use clap::Parser as _;
-use hudhud_server::cli::{BackUp, Cli, Command, ConfigCommand, Options, Restore, Verify};
-use hudhud_server::config::{Config, DEFAULT_FILE, Log, RegistrationMode};
+use clap::{CommandFactory as _, Parser as _};
+use hudhud_server::cli::{BackUp, Cli, Command, ConfigCommand, Doctor, Options, Restore, Verify};
+use hudhud_server::config::{self, Config, Log, RegistrationMode};
+use hudhud_server::doctor::{self, Verdict};
 use hudhud_server::safekeeping::{self, Backup, Compare, Request};
 use hudhud_server::{Failure, Running, open_engines, telemetry};
 use std::io::Write as _;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+const NAME: &str = "hudhud";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -16,8 +19,19 @@ fn main() -> ExitCode {
         Command::BackUp(command) => back_up(&command),
         Command::Restore(command) => restore(&command),
         Command::Verify(command) => verify(&command),
+        Command::Doctor(command) => doctor(&command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), NAME, &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man { folder } => clap_mangen::generate_to(Cli::command().name(NAME), &folder)
+            .map_err(|source| Failure::File { path: folder, source }),
         Command::Config(ConfigCommand::Default) => {
-            say(DEFAULT_FILE.trim_end());
+            say(config::default_file().trim_end());
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Doc) => {
+            say(config::page().trim_end());
             Ok(())
         }
         Command::Config(ConfigCommand::Check(options)) => {
@@ -120,6 +134,23 @@ fn verify(command: &Verify) -> Result<(), Failure> {
     })
 }
 
+fn doctor(command: &Doctor) -> Result<(), Failure> {
+    let config = command.options.config()?;
+    block_on(&Log { filter: "warn".into(), ..config.log.clone() }, async {
+        let findings = doctor::examine(&config, command.public_url.as_deref()).await;
+        for finding in &findings {
+            say(&match command.json {
+                true => serde_json::to_string(finding).expect("texts are JSON"),
+                false => finding.to_string(),
+            });
+        }
+        match findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count() {
+            0 => Ok(()),
+            failed => Err(Failure::Unfit(failed)),
+        }
+    })
+}
+
 /// Runs from start to stop. A second signal does not wait for clients.
 async fn run(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::new();
@@ -178,10 +209,10 @@ impl Signals {
 }
 
 fn greet(config: &Config, running: &Running) {
-    let address = running.address();
+    let (url, operators) = (format!("{}://{}", running.scheme(), running.address()), running.operators_address());
     let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
-    say(&format!("Hudhud {} listens on http://{address}", env!("CARGO_PKG_VERSION")));
-    say(&format!("  to chat      make chat, or: chat --server http://{address}"));
+    say(&format!("Hudhud {} listens on {url}, for its operators on http://{operators}", env!("CARGO_PKG_VERSION")));
+    say(&format!("  to chat      make chat, or: chat --server {url}"));
     say(&format!("  data         {}", data.display()));
     say(match config.registration.mode {
         RegistrationMode::Open => "  register     anybody may",

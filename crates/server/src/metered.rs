@@ -27,12 +27,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let bytes = buffer.filled().len() - before;
-        Poll::Ready(match self.place.spend(bytes) {
-            true => Ok(()),
-            false => Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too much was sent without a hello")),
-        })
+        loop {
+            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+            let bytes = buffer.filled().len() - before;
+            if bytes == 0 || self.place.spend(bytes) {
+                return Poll::Ready(Ok(()));
+            }
+            // Thrown away until whoever waits for `Place::overspent` has closed: unread bytes would make the kernel reset the
+            // connection, and the close be lost.
+            buffer.set_filled(before);
+        }
     }
 }
 

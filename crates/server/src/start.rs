@@ -1,15 +1,16 @@
 //! The order in which everything starts and stops.
 
-use crate::config::Config;
+use crate::config::{Config, Limits, Networks, ProxyProtocol};
 use crate::crowd::{Bounds, Crowd};
-use crate::engines;
+use crate::engines::{self, BusMetrics};
 use crate::exit::Failure;
 use crate::fatal::{self, Alarm};
 use crate::files;
-use crate::http::{self, Http, HttpMetrics, Origins, Readiness};
-use crate::listen::Listen;
+use crate::http::{self, Http, HttpMetrics, Operators, Origins, Readiness};
+use crate::listen::{Encryption, Listen, Versions};
 use crate::openapi;
 use crate::safekeeping;
+use crate::tls::{self, TlsMetrics};
 use hudhud_engines::Engines;
 use hudhud_ports::memory::Local;
 use hudhud_roles::Services;
@@ -37,7 +38,9 @@ const RELEASE_POLLS_MAX: u32 = 400;
 
 /// A server that runs. Dropping it leaves it running; [`Running::stop`] ends it.
 pub struct Running {
-    address: SocketAddr,
+    public: Listening,
+    operators: Listening,
+    scheme: &'static str,
     first_invite: Option<String>,
     engines: Engines,
     local: Arc<Local>,
@@ -46,9 +49,14 @@ pub struct Running {
     dispatcher: Arc<Dispatcher>,
     dispatching: JoinHandle<()>,
     alarm: Alarm,
+    drain: Duration,
+}
+
+/// A listener that runs, and the tasks of its connections.
+struct Listening {
+    address: SocketAddr,
     stop: CancellationToken,
     tasks: TaskTracker,
-    drain: Duration,
 }
 
 /// Starts a server and returns once it listens. To be called inside a tokio runtime, in which it then runs.
@@ -68,16 +76,25 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     config.check()?;
     let settings = Arc::new(config.settings()?);
     // Before anything runs: nothing has to be stopped where the address is taken. Who connects already waits.
-    let listener = bind(config.listen).await?;
-    let address = listener.local_addr().map_err(|source| Failure::Listen { address: config.listen, source })?;
+    let (listener, public) = bind(config.listen, "--listen or HUDHUD_LISTEN").await?;
+    let choice = "--operators-listen or HUDHUD_OPERATORS__LISTEN";
+    let (operators_listener, operators) = bind(config.operators.listen, choice).await?;
     let alarm = Alarm::default();
     let runtime = hudhud_engines::runtime();
     let (metrics, mut registry) = Metrics::new();
     let http_metrics = HttpMetrics::register(&mut registry);
+    if let Some(embedded) = &engines.embedded {
+        BusMetrics::register(&mut registry, embedded.bus_counts());
+    }
+    let tls_metrics = TlsMetrics::register(&mut registry);
+    // The files that it names are read before anything runs, too.
+    let clock = runtime.clock.clone();
+    let tls = tls::start(&config, clock, tls_metrics, &public.stop, &public.tasks)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let local = Arc::new(Local::new());
     let services = Services {
-        messages: fatal::store(&alarm, engines.messages.clone()),
-        directory: fatal::store(&alarm, engines.directory.clone()),
+        messages: fatal::store(&alarm, "messages", engines.messages.clone()),
+        directory: fatal::store(&alarm, "directory", engines.directory.clone()),
         bus: fatal::bus(&alarm, engines.bus.clone()),
         cache: engines.cache.clone(),
         gateways: local.clone(),
@@ -102,14 +119,12 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     limits.connections_max = files::connections_max(limits.connections_max);
     let memory_bytes_max = limits.memory_bytes_max();
     let crowd = Crowd::new(Bounds::from(&limits), http_metrics.clone());
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let schema = openapi::Schema::load();
     let http = Arc::new(Http {
         api,
         gateway: gateway.clone(),
         runtime: services.runtime.clone(),
         readiness: readiness.clone(),
-        registry: config.metrics.then_some(registry),
         metrics: http_metrics.clone(),
         openapi: openapi::document(&schema).to_string().into(),
         schema,
@@ -117,29 +132,41 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         crowd: crowd.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         body_timeout: Duration::from_millis(limits.body_timeout_ms),
-        sockets: tasks.clone(),
+        sockets: public.tasks.clone(),
     });
+    let for_operators = Operators {
+        readiness: readiness.clone(),
+        registry: config.operators.metrics.then_some(registry),
+        runtime: services.runtime.clone(),
+    };
+    operators.run(operators_listener, for_operators, limits.clone());
     let listen = Listen {
-        router: http::router(http.clone()),
-        refusing: http::refusing_router(http),
+        refusing: http::refusing_router(&http),
+        encryption: tls.map(|tls| Encryption { tls, plain: http::plain_router(&http) }),
+        router: http::router(http),
+        versions: Versions::Http1And2,
         limits,
         crowd,
         trusted_proxies: config.trusted_proxies,
+        proxy_protocol: config.proxy_protocol,
         metrics: http_metrics,
-        stop: stop.clone(),
-        connections: tasks.clone(),
+        stop: public.stop.clone(),
+        connections: public.tasks.clone(),
     };
-    tasks.spawn(listen.run(listener));
+    public.tasks.spawn(listen.run(listener));
     if let Some(embedded) = &engines.embedded
         && config.data.is_dir()
     {
-        safekeeping::listen(&config.data, embedded.clone(), stop.clone(), &tasks);
+        safekeeping::listen(&config.data, embedded.clone(), public.stop.clone(), &public.tasks);
     }
     readiness.ready();
-    tracing::info!(%address, gateway = config.gateway, memory_bytes_max, "listening");
+    let (address, operators_address) = (public.address, operators.address);
+    tracing::info!(%address, %operators_address, gateway = config.gateway, memory_bytes_max, "listening");
     let drain = Duration::from_millis(config.drain_ms);
     Ok(Running {
-        address,
+        public,
+        operators,
+        scheme,
         first_invite,
         engines,
         local,
@@ -148,8 +175,6 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         dispatcher,
         dispatching,
         alarm,
-        stop,
-        tasks,
         drain,
     })
 }
@@ -159,25 +184,68 @@ fn unopened(error: hudhud_ports::Error) -> Failure {
     Failure::Open(error.into())
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        ErrorKind::AddrInUse => Failure::AddressInUse(address),
-        _ => Failure::Listen { address, source },
-    })
+/// `choice` says what else could have been chosen.
+async fn bind(address: SocketAddr, choice: &'static str) -> Result<(TcpListener, Listening), Failure> {
+    let failure = |source: std::io::Error| match source.kind() {
+        ErrorKind::AddrInUse => Failure::AddressInUse { address, choice },
+        _ => Failure::Listen { address, choice, source },
+    };
+    let listener = TcpListener::bind(address).await.map_err(failure)?;
+    let address = listener.local_addr().map_err(failure)?;
+    Ok((listener, Listening { address, stop: CancellationToken::new(), tasks: TaskTracker::new() }))
+}
+
+impl Listening {
+    fn run(&self, listener: TcpListener, operators: Operators, limits: Limits) {
+        let (router, metrics) = (http::operators_router(Arc::new(operators)), HttpMetrics::unregistered());
+        let listen = Listen {
+            refusing: router.clone(),
+            router,
+            encryption: None,
+            versions: Versions::Http1,
+            limits,
+            crowd: Crowd::new(http::OPERATORS_CONNECTIONS, metrics.clone()),
+            trusted_proxies: Networks::default(),
+            proxy_protocol: ProxyProtocol::Off,
+            metrics,
+            stop: self.stop.clone(),
+            connections: self.tasks.clone(),
+        };
+        self.tasks.spawn(listen.run(listener));
+    }
+
+    /// No connections any more: requests are finished, but not for ever.
+    async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(FINISH_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(address = %self.address, "some requests did not end in time");
+        }
+    }
 }
 
 /// Runs the dispatcher. Whatever ends it without being asked to ends the process: messages would be accepted and go nowhere.
 async fn dispatch(dispatcher: Arc<Dispatcher>, alarm: Alarm, readiness: Arc<Readiness>) {
     if let Err(error) = dispatcher.run().await {
         readiness.failed();
-        alarm.raise(error.to_string());
+        alarm.raise(&error);
     }
 }
 
 impl Running {
     /// Where it listens, with the port that was taken for port 0.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.public.address
+    }
+
+    /// What its URLs begin with: `https` where it speaks TLS itself, else `http`.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    /// Where it listens for operators, likewise.
+    pub fn operators_address(&self) -> SocketAddr {
+        self.operators.address
     }
 
     /// The code with which the first person can register, where that needs an invite and nobody has registered.
@@ -185,10 +253,11 @@ impl Running {
         self.first_invite.as_deref()
     }
 
-    /// Waits until an engine can't keep its promises any more. The process must end then, without [`Self::stop`].
+    /// Waits until an engine can't keep its promises any more, or what it stores is damaged. The process must end then,
+    /// without [`Self::stop`].
     pub fn failed(&self) -> impl Future<Output = Failure> + Send + 'static {
         let alarm = self.alarm.clone();
-        async move { Failure::Fatal(alarm.raised().await) }
+        async move { alarm.raised().await }
     }
 
     /// Stops in order: it is not ready any more, and says so to whoever asks; clients are told to go and connect again later;
@@ -197,15 +266,12 @@ impl Running {
     pub async fn stop(self) {
         self.readiness.draining();
         self.gateway.drain(self.drain).await;
-        self.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(FINISH_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some requests did not end in time");
-        }
+        self.public.stop().await;
         self.dispatcher.stop();
         if tokio::time::timeout(FINISH_TIMEOUT, self.dispatching).await.is_err() {
             tracing::warn!("the dispatcher did not end in time; it goes on behind its last commit at the next start");
         }
+        self.operators.stop().await;
         // The gateways know the gateway and it knows them: whoever does not cut that keeps the engines.
         self.local.unregister(self.gateway.reference());
         let stores = [Arc::downgrade(&self.engines.messages), Arc::downgrade(&self.engines.directory)];

@@ -19,8 +19,9 @@ pub struct Progress {
 impl Progress {
     /// Nothing of so many runs is done yet.
     pub fn new(total: u64) -> Self {
-        let bar = std::io::stdout().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:32} {pos} of {len} seeds, {msg}, {per_sec}, {eta} left");
+        // Where indicatif draws.
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:32} {pos} of {len} seeds, {msg}, {per_sec:1}, {eta} left");
             ProgressBar::new(total).with_style(style.expect("the template is one")).with_message("0 failed")
         });
         Self { bar, total, done: 0, failed: 0 }
@@ -56,7 +57,7 @@ impl Progress {
     /// Makes room for what is printed next.
     pub fn end(self) {
         if let Some(bar) = self.bar {
-            bar.abandon();
+            bar.finish_and_clear();
         }
     }
 }

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use hudhud_proto::limits::PAGE_ENTRIES_MAX;
 use hudhud_proto::v1::{self, entry, server_frame::Event};
 use hudhud_proto::{AccountId, ConversationId};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Unanswered sends of one who writes.
@@ -37,33 +38,36 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
     let accounts = bench.accounts(2 * options.users).await?;
     let (writers, readers) = accounts.split_at(options.users);
     write_all(bench, writers, readers, options.messages, 200).await?;
-    let before = bench.server.process().usage()?;
-    let started = Instant::now();
-    let connections = bench.connect(readers).await?;
-    let mut tasks = JoinSet::new();
-    for ((connection, reader), writer) in connections.into_iter().zip(readers).zip(writers) {
-        tasks.spawn(drain(connection, conversation(writer, reader), options.messages));
-    }
-    let mut highest = before.resident_bytes;
-    let mut draining = std::pin::pin!(all(tasks));
-    let mut look = tokio::time::interval(LOOK_INTERVAL);
-    loop {
-        tokio::select! {
-            biased;
-            drained = &mut draining => break drained?,
-            _ = look.tick() => highest = highest.max(bench.server.process().usage()?.resident_bytes),
+    let before = bench.look().await?.usage;
+    let highest = AtomicU64::new(before.resident_bytes);
+    let drained = async {
+        let mut tasks = JoinSet::new();
+        for ((connection, reader), writer) in bench.connect(readers).await?.into_iter().zip(readers).zip(writers) {
+            tasks.spawn(drain(connection, conversation(writer, reader), options.messages));
         }
-    }
-    let elapsed = started.elapsed().as_secs_f64();
-    let spent = bench.server.process().usage()?.since(&before);
+        let mut draining = std::pin::pin!(all(tasks));
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        loop {
+            tokio::select! {
+                biased;
+                drained = &mut draining => return drained,
+                _ = look.tick() => {
+                    highest.fetch_max(bench.server.process().usage()?.resident_bytes, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    let ((), spent) = bench.watch(drained).await?;
+    let (elapsed, highest) = (spent.elapsed.as_secs_f64(), highest.into_inner());
     let total = options.users as f64 * options.messages as f64;
-    Ok(Row::new("backlog")
+    let row = Row::new("backlog")
         .parameter("users", options.users)
         .parameter("messages", options.messages)
         .figure("drained_s", elapsed)
         .figure("messages_per_s", total / elapsed)
-        .figure("server_cpu_us_per_message", spent.cpu_total().as_secs_f64() * 1e6 / total)
-        .figure("memory_grown_at_most_mib", highest.saturating_sub(before.resident_bytes) as f64 / f64::from(1 << 20)))
+        .figure("server_cpu_us_per_message", spent.cpu_us_each(total))
+        .figure("memory_grown_at_most_mib", highest.saturating_sub(before.resident_bytes) as f64 / f64::from(1 << 20));
+    Ok(spent.cores(row))
 }
 
 fn conversation(writer: &Account, reader: &Account) -> Bytes {

@@ -91,17 +91,18 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
     go_on(&mut group.tasks, warm_up).await?;
     group.record(true);
     let before = group.seen.deliveries.load(Ordering::Relaxed);
-    let spent = bench.watch(&mut group.tasks, duration).await?;
+    let ((), spent) = bench.watch(go_on(&mut group.tasks, duration)).await?;
     group.record(false);
     let deliveries = (group.seen.deliveries.load(Ordering::Relaxed) - before) as f64;
     ensure!(deliveries > 0.0, "nothing was delivered");
     let reached = group.seen.reached.percentiles();
     row = row
         .figure("deliveries_per_s", deliveries / spent.elapsed.as_secs_f64())
-        .figure("server_cpu_us_per_delivery", spent.usage.cpu_total().as_secs_f64() * 1e6 / deliveries)
+        .figure("server_cpu_us_per_delivery", spent.cpu_us_each(deliveries))
         .figure("last_member_p50_ms", reached.p50_ms)
         .figure("last_member_p99_ms", reached.p99_ms)
         .figure("delivered_p99_ms", group.seen.delivered.percentiles().p99_ms);
+    row = spent.cores(row);
     if options.pairs > 0 {
         row = beside(bench, options, &mut group, row).await?;
     }
@@ -113,6 +114,7 @@ async fn beside(bench: &Bench, options: &Options, group: &mut Group, row: Row) -
     let duration = Duration::from_secs_f64(options.seconds);
     let writing = pairs::Options {
         pairs: options.pairs,
+        processes: 1,
         window: 1,
         rate: Some(options.pairs_per_s),
         payload_bytes: 200,
@@ -123,12 +125,12 @@ async fn beside(bench: &Bench, options: &Options, group: &mut Group, row: Row) -
     group.post(false);
     let mut pairs = pairs::Pairs::start(bench, &writing).await?;
     pairs.warm_up(&writing).await?;
-    let alone = pairs.measure(bench, duration).await?.delivered_p99_ms();
+    let alone = pairs.measure(bench, duration).await?.delivered().p99_ms;
     drop(pairs);
     group.post(true);
     let mut pairs = pairs::Pairs::start(bench, &writing).await?;
     pairs.warm_up(&writing).await?;
-    let beside = pairs.measure(bench, duration).await?.delivered_p99_ms();
+    let beside = pairs.measure(bench, duration).await?.delivered().p99_ms;
     Ok(row
         .parameter("pairs", options.pairs)
         .parameter("pairs_per_s", options.pairs_per_s)

@@ -2,6 +2,7 @@
 
 pub mod backlog;
 pub mod group;
+pub mod growth;
 pub mod idle;
 pub mod pairs;
 pub mod restart;
@@ -19,5 +20,23 @@ fn message(payload: Bytes) -> v1::Send {
         message_id: Bytes::copy_from_slice(Uuid::now_v7().as_bytes()),
         content: content.into(),
         ..Default::default()
+    }
+}
+
+/// Parts of a whole that differ by one at most, the larger first; no more of them than the whole is.
+fn share(whole: usize, parts: usize) -> Vec<usize> {
+    let parts = parts.clamp(1, whole.max(1));
+    (0..parts).map(|n| whole / parts + usize::from(n < whole % parts)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_alike_and_add_up() {
+        assert_eq!(share(10, 3), [4, 3, 3]);
+        assert_eq!(share(2, 5), [1, 1]);
+        assert_eq!(share(7, 1), [7]);
     }
 }

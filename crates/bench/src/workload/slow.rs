@@ -44,6 +44,7 @@ async fn throughput(bench: &Bench, options: &Options, how: Members) -> anyhow::R
     group.post(true);
     let writing = pairs::Options {
         pairs: options.pairs,
+        processes: 1,
         window: 1,
         rate: None,
         payload_bytes: 200,

@@ -10,7 +10,7 @@ use anyhow::bail;
 use hudhud_proto::v1::{Changes, server_frame::Event};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// How long everybody is connected before the storm.
@@ -41,29 +41,31 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
     go_on(&mut tasks, CALM).await?;
     // Dropped, they close their sockets without a word.
     tasks.shutdown().await;
-    let (before, started) = (bench.server.process().usage()?, Instant::now());
     let latency = Arc::new(Latency::default());
     latency.record_from_now(true);
-    let mut tasks = JoinSet::new();
-    for (n, account) in accounts.into_iter().enumerate() {
-        let at = clock::now() + Duration::from_secs_f64(options.jitter_s).mul_f64(chance(n));
-        tasks.spawn(come_back(bench.server.address(), source(n), account, at, latency.clone()));
-    }
-    let mut back = Vec::with_capacity(options.connections);
-    while let Some(ended) = tasks.join_next().await {
-        back.push(ended.expect("no task panics or is cancelled")?);
-    }
-    let elapsed = started.elapsed().as_secs_f64();
-    let spent = bench.server.process().usage()?.since(&before);
+    let storm = async {
+        let mut tasks = JoinSet::new();
+        for (n, account) in accounts.into_iter().enumerate() {
+            let at = clock::now() + Duration::from_secs_f64(options.jitter_s).mul_f64(chance(n));
+            tasks.spawn(come_back(bench.server.address(), source(n), account, at, latency.clone()));
+        }
+        let mut back = Vec::with_capacity(options.connections);
+        while let Some(ended) = tasks.join_next().await {
+            back.push(ended.expect("no task panics or is cancelled")?);
+        }
+        Ok(back)
+    };
+    // They stay until the server was looked at.
+    let (_back, spent) = bench.watch(storm).await?;
     let resumed = latency.percentiles();
-    let each = spent.cpu_total().as_secs_f64() * 1e6 / options.connections as f64;
-    Ok(Row::new("reconnect storm")
+    let row = Row::new("reconnect storm")
         .parameter("connections", options.connections)
         .parameter("jitter_s", options.jitter_s)
-        .figure("all_resumed_s", elapsed)
+        .figure("all_resumed_s", spent.elapsed.as_secs_f64())
         .figure("resumed_p50_ms", resumed.p50_ms)
         .figure("resumed_p99_ms", resumed.p99_ms)
-        .figure("server_cpu_us_per_connection", each))
+        .figure("server_cpu_us_per_connection", spent.cpu_us_each(options.connections as f64));
+    Ok(spent.cores(row))
 }
 
 /// Connects until it has a session and knows what changed. Counts from when it first meant to.

@@ -49,7 +49,11 @@ impl Client {
         match self.account.as_ref().and_then(|account| account.token.clone()) {
             Some(token) => {
                 let (token, client) = (token.reveal().to_owned(), self.name.clone());
-                let hello = v1::Hello { token, client, active: self.link.active };
+                self.connection_number = self.connection_number.saturating_add(1);
+                // Stored before it is said: no number is ever said twice.
+                self.save_progress(step);
+                let connection_number = self.connection_number;
+                let hello = v1::Hello { token, client, active: self.link.active, connection_number };
                 self.link.greeted(step.now.monotonic);
                 self.request(Purpose::Hello, hello, step);
             }
@@ -107,6 +111,8 @@ impl Client {
         if error.code == ErrorCode::Unauthenticated {
             return self.logged_out(&error.message, step);
         }
+        // A profile that was brought back from a copy counts on from where the server is.
+        self.connection_number = self.connection_number.max(error.connection_number);
         step.outputs.push(Output::Disconnect);
         // However long the server says, somebody who waits at the screen is not kept waiting for hours.
         let told = Duration::from_millis(error.retry_after_ms.into()).min(RECONNECT_MAX * 10);

@@ -297,5 +297,10 @@ fn from_wire(error: &v1::Error) -> ProtocolError {
     if code == ErrorCode::Unspecified && error.message.is_empty() {
         return offline();
     }
-    ProtocolError { code, message: error.message.clone(), retry_after_ms: error.retry_after_ms }
+    ProtocolError {
+        code,
+        message: error.message.clone(),
+        retry_after_ms: error.retry_after_ms,
+        connection_number: error.connection_number,
+    }
 }

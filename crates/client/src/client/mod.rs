@@ -43,6 +43,7 @@ pub struct Client {
     clock: ServerClock,
     ids: MessageIds,
     changes_cursor: Bytes,
+    connection_number: u64,
     account: Option<Account>,
     link: Link,
     requests: Requests,
@@ -102,6 +103,7 @@ impl Client {
             clock: ServerClock::new(state.progress.clock_offset_us),
             ids: MessageIds::new(state.progress.last_id_ms),
             changes_cursor: state.progress.changes_cursor,
+            connection_number: state.progress.connection_number,
             account: state.account,
             link: Link::new(options.active),
             requests: Requests::default(),
@@ -248,6 +250,7 @@ impl Client {
             changes_cursor: self.changes_cursor.clone(),
             clock_offset_us: self.clock.offset_us(),
             last_id_ms: self.ids.last_ms(),
+            connection_number: self.connection_number,
         }));
     }
 

@@ -1,10 +1,11 @@
 //! The thread that drives a client: brings it frames, commands and time, and carries out what it says, in order.
 
 use super::limits::{COMMANDS_MAX, EVENTS_MAX, FRAMES_TOGETHER_MAX};
-use super::transport::{self, Socket};
+use super::transport::{self, Connector, Socket};
 use crate::{Change, Client, Closed, Command, Event, Input, Moment, Options, Output, Storage, StorageError};
 use std::future::pending;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,8 @@ use tokio::sync::mpsc;
 pub struct Settings {
     /// The server's WebSocket, such as `ws://127.0.0.1:8080/v1/ws`.
     pub server: String,
+    /// A file with certificates in PEM, the authorities that are trusted instead of the usual ones.
+    pub authorities: Option<PathBuf>,
     /// How the client presents itself.
     pub options: Options,
 }
@@ -22,7 +25,7 @@ pub struct Settings {
 /// A client that can't be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The URL makes no sense.
+    /// The URL makes no sense, or the authorities.
     #[error("{0}")]
     Server(String),
     /// What was stored can't be read.
@@ -71,8 +74,7 @@ impl Handle {
 /// fails ([`Handle::stop`] tells).
 pub fn start(settings: Settings, mut storage: Box<dyn Storage>) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
     transport::check_url(&settings.server).map_err(StartError::Server)?;
-    // Fails when a provider is installed already, which is as good.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let connector = transport::connector(settings.authorities.as_deref()).map_err(StartError::Server)?;
     let client = Client::new(settings.options, storage.load()?, fill_random);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
@@ -81,6 +83,7 @@ pub fn start(settings: Settings, mut storage: Box<dyn Storage>) -> Result<(Handl
         client,
         storage,
         server: settings.server,
+        connector,
         events: event_queue,
         started: Instant::now(),
         timer: None,
@@ -142,6 +145,7 @@ struct Driver {
     client: Client,
     storage: Box<dyn Storage>,
     server: String,
+    connector: Connector,
     events: mpsc::Sender<Event>,
     started: Instant,
     timer: Option<Duration>,
@@ -214,7 +218,9 @@ impl Driver {
     async fn carry_out(&mut self, output: Output) -> Result<(), StorageError> {
         match output {
             Output::Persist(_) => unreachable!("persisted before everything else"),
-            Output::Connect => self.line = Line::Opening(Box::pin(transport::open(self.server.clone()))),
+            Output::Connect => {
+                self.line = Line::Opening(Box::pin(transport::open(self.server.clone(), self.connector.clone())))
+            }
             Output::Disconnect => {
                 // Also forgets what the old connection brought and nobody has handled.
                 self.inputs.retain(|input| !matches!(input, Input::Disconnected(_)));

@@ -62,6 +62,7 @@ pub(super) fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
         changes_cursor: row.get::<_, Vec<u8>>(0)?.into(),
         clock_offset_us: row.get(1)?,
         last_id_ms: uint(row, 2)?,
+        connection_number: uint(row, 3)?,
     })
 }
 

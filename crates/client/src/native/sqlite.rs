@@ -10,7 +10,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 
 /// Raised with every change of the tables. An older database is brought up, a newer one refused.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE account (
@@ -19,7 +19,8 @@ const SCHEMA: &str = "
     ) STRICT;
     CREATE TABLE progress (
         id INTEGER PRIMARY KEY CHECK (id = 0),
-        changes_cursor BLOB NOT NULL, clock_offset_us INTEGER NOT NULL, last_id_ms INTEGER NOT NULL
+        changes_cursor BLOB NOT NULL, clock_offset_us INTEGER NOT NULL, last_id_ms INTEGER NOT NULL,
+        connection_number INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE TABLE conversations (
         id BLOB PRIMARY KEY,
@@ -44,6 +45,9 @@ const SCHEMA: &str = "
         account BLOB PRIMARY KEY, handle TEXT NOT NULL, display_name TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
+
+/// What a database of version 1 lacks.
+const TO_VERSION_2: &str = "ALTER TABLE progress ADD COLUMN connection_number INTEGER NOT NULL DEFAULT 0";
 
 const TABLES: [&str; 6] = ["account", "progress", "conversations", "entries", "outbox", "people"];
 
@@ -76,15 +80,14 @@ fn prepare(database: &mut Connection) -> rusqlite::Result<()> {
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
         SCHEMA_VERSION => {}
-        0 => {
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
+        0 => transaction.execute_batch(SCHEMA)?,
+        1 => transaction.execute_batch(TO_VERSION_2)?,
         newer => {
             let message = format!("its version {newer} is newer than this program knows ({SCHEMA_VERSION}): update it");
             return Err(rusqlite::Error::InvalidParameterName(message));
         }
     }
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
 }
 
@@ -122,7 +125,7 @@ impl SqliteStorage {
             people: self.all("SELECT account, handle, display_name FROM people", rows::person)?,
             ..State::default()
         };
-        let progress = "SELECT changes_cursor, clock_offset_us, last_id_ms FROM progress";
+        let progress = "SELECT changes_cursor, clock_offset_us, last_id_ms, connection_number FROM progress";
         state.progress = self.all(progress, rows::progress)?.pop().unwrap_or_default();
         for row in &state.conversations {
             state.entries.extend(self.read_entries_before(row.id, Seq(u64::MAX), RECENT_ENTRIES)?);
@@ -164,10 +167,10 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()>
             )?;
         }
         Change::SaveProgress(progress) => {
-            let last_id_ms = rows::int(progress.last_id_ms);
+            let [last_id_ms, number] = [progress.last_id_ms, progress.connection_number].map(rows::int);
             execute(
-                "INSERT OR REPLACE INTO progress VALUES (0, ?, ?, ?)",
-                params![&progress.changes_cursor[..], progress.clock_offset_us, last_id_ms],
+                "INSERT OR REPLACE INTO progress VALUES (0, ?, ?, ?, ?)",
+                params![&progress.changes_cursor[..], progress.clock_offset_us, last_id_ms, number],
             )?;
         }
         Change::PutConversation(row) => rows::put_conversation(transaction, row)?,

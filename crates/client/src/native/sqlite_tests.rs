@@ -53,6 +53,10 @@ fn row() -> ConversationRow {
     }
 }
 
+fn progress() -> Progress {
+    Progress { changes_cursor: vec![1, 2].into(), clock_offset_us: -5, last_id_ms: 77, connection_number: 9 }
+}
+
 fn changes() -> Vec<Change> {
     let account = Account {
         account: AccountId::new([2; 16]),
@@ -63,7 +67,7 @@ fn changes() -> Vec<Change> {
     let refused = OutgoingState::Refused { code: ErrorCode::Forbidden, reason: "no".into() };
     let mut changes = vec![
         Change::SaveAccount(account),
-        Change::SaveProgress(Progress { changes_cursor: vec![1, 2].into(), clock_offset_us: -5, last_id_ms: 77 }),
+        Change::SaveProgress(progress()),
         Change::PutConversation(Box::new(ConversationRow::new(CHAT))),
         Change::PutConversation(Box::new(row())),
         Change::PutOutgoing(outgoing(1, OutgoingState::Queued)),
@@ -98,6 +102,23 @@ fn what_was_persisted_is_loaded_by_the_next_process() {
     }
     sqlite.persist(&[Change::Clear]).expect("it can be written");
     assert_eq!(sqlite.load().expect("it can be read"), State::default());
+}
+
+#[test]
+fn a_database_of_the_first_version_is_brought_up() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let open = || Profile::open(folder.path(), "p").and_then(Profile::into_storage).expect("the profile is free");
+    let mut storage = open();
+    storage.persist(&[Change::SaveProgress(progress())]).expect("it can be written");
+    let old = "ALTER TABLE progress DROP COLUMN connection_number; PRAGMA user_version = 1";
+    storage.database.execute_batch(old).expect("as it was");
+    drop(storage);
+    for numbered in [0, 9] {
+        let mut storage = open();
+        let expected = Progress { connection_number: numbered, ..progress() };
+        assert_eq!(storage.load().expect("it can be read").progress, expected);
+        storage.persist(&[Change::SaveProgress(progress())]).expect("it can be written");
+    }
 }
 
 #[test]

@@ -5,14 +5,21 @@ use crate::Closed;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hudhud_proto::Encoding;
 use hudhud_proto::v1::{ClientFrame, ServerFrame};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+pub(super) use tokio_tungstenite::Connector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 /// An open connection.
 pub(super) struct Socket {
@@ -29,14 +36,35 @@ pub(super) fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
+/// What checks the certificates of servers: against the authorities in a file, or the usual ones.
+pub(super) fn connector(authorities: Option<&Path>) -> Result<Connector, String> {
+    let mut roots = RootCertStore::empty();
+    match authorities {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(path) => {
+            let broken = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+            for authority in CertificateDer::pem_file_iter(path).map_err(|error| broken(&error))? {
+                roots.add(authority.map_err(|error| broken(&error))?).map_err(|error| broken(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(broken(&"there is no certificate in PEM"));
+            }
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().expect("the provider has TLS 1.2 and 1.3");
+    Ok(Connector::Rustls(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+}
+
 /// Opens a connection.
-pub(super) async fn open(url: String) -> Result<Socket, Closed> {
+pub(super) async fn open(url: String, connector: Connector) -> Result<Socket, Closed> {
     let mut request = url.as_str().into_client_request().map_err(closed)?;
     let protocol = HeaderValue::from_static(Encoding::Protobuf.subprotocol());
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol.clone());
     let config =
         WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX));
-    let (stream, response) = connect_async_with_config(request, Some(config), true).await.map_err(closed)?;
+    let (stream, response) =
+        connect_async_tls_with_config(request, Some(config), true, Some(connector)).await.map_err(closed)?;
     if response.headers().get(SEC_WEBSOCKET_PROTOCOL) != Some(&protocol) {
         let reason = format!("{url} speaks WebSocket but not {}", Encoding::Protobuf.subprotocol());
         return Err(Closed { code: None, reason });

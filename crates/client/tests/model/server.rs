@@ -61,7 +61,7 @@ fn push(event: impl Into<server_frame::Event>) -> ServerFrame {
 }
 
 fn error(code: ErrorCode, retry_after_ms: u32) -> server_frame::Event {
-    v1::Error { code: code.into(), message: "no".into(), retry_after_ms }.into()
+    v1::Error { code: code.into(), message: "no".into(), retry_after_ms, ..Default::default() }.into()
 }
 
 impl Server {

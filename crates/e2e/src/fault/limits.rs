@@ -1,8 +1,9 @@
 //! The process may not have what it needs.
 
 use super::{SHOWS_MAX, World};
+use crate::hudhud::POLL;
 use crate::memory::Bound;
-use crate::process::{Allowed, POLL};
+use crate::process::Allowed;
 use anyhow::{Context as _, Result, ensure};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -73,7 +74,7 @@ pub(super) async fn no_memory(world: &mut World) -> Result<String> {
 async fn open(server: SocketAddr) -> Option<TcpStream> {
     let opening = async {
         let mut stream = TcpStream::connect(server).await?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: ").await?;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: ").await?;
         std::io::Result::Ok(stream)
     };
     tokio::time::timeout(CONNECT_MAX, opening).await.ok()?.ok()

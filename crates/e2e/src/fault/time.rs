@@ -41,7 +41,7 @@ async fn shift(world: &mut World, seconds: i64) -> Result<()> {
         world.proxy.cut();
         let again = Instant::now() + ASK_AGAIN;
         while !know(world) && Instant::now() < again {
-            tokio::time::sleep(crate::process::POLL).await;
+            tokio::time::sleep(crate::hudhud::POLL).await;
         }
     }
     Ok(())

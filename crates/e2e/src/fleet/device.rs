@@ -28,7 +28,7 @@ impl Device {
         let storage = Profile::open(folder, &name)?.into_storage()?;
         let storage = WatchedStorage::new(storage, name.clone(), seen.clone());
         let options = Options { name: "e2e".into(), active: true };
-        let settings = Settings { server: format!("ws://{server}/v1/ws"), options };
+        let settings = Settings { server: format!("ws://{server}/v1/ws"), authorities: None, options };
         let (handle, events) = native::start(settings, Box::new(storage))?;
         Ok(Self { name, account: AccountId::new([0; 16]), handle, events, taken: VecDeque::new() })
     }

@@ -9,8 +9,9 @@ mod process;
 mod slow;
 mod traffic;
 
+pub use crate::hudhud::Usage;
 pub use flood::{Flood, Kind};
 pub use link::{Source, raise_open_files};
-pub use process::{Server, Usage};
+pub use process::Server;
 pub use slow::SlowReaders;
 pub use traffic::{Traffic, Window};

@@ -1,7 +1,6 @@
 //! What one hostile connection says: frames that can't be read or come in the wrong order, and at last one that no server may
 //! let pass.
 
-use crate::hostile::NO_CODE;
 use hudhud_fuzz::Mutations;
 use hudhud_proto::Encoding;
 use hudhud_proto::limits::FRAME_BYTES_MAX;
@@ -110,6 +109,7 @@ struct Ending {
 const PROTOCOL_ERROR: u16 = 1002;
 const UNSUPPORTED: u16 = 1003;
 const INVALID: u16 = 1007;
+const POLICY: u16 = 1008;
 const TOO_BIG: u16 = 1009;
 
 const ENDINGS: &[Ending] = &[
@@ -182,7 +182,7 @@ const ENDINGS: &[Ending] = &[
     },
     Ending {
         name: "fragments that are more together than a stranger may send",
-        close_code: NO_CODE,
+        close_code: POLICY,
         put: |bytes, encoding| {
             put(bytes, kind(encoding), b"{");
             bytes.extend([CONTINUATION, MASKED | 127]);

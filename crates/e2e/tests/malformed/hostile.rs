@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 const PATIENCE: Duration = Duration::from_secs(60);
 const CLOSE: u8 = 0x88;
 /// What a connection has to be told in the end if nothing was said in between; close codes begin at 1000.
-pub const NO_CODE: u16 = 0;
+const NO_CODE: u16 = 0;
 
 /// Opens a connection, says everything, and returns with which code the server closed it.
 pub async fn hold(server: SocketAddr, from: IpAddr, conversation: &Conversation) -> u16 {

@@ -3,13 +3,13 @@
 
 mod frames;
 mod hostile;
-mod server;
 
 use frames::{Conversation, FRAMES_PER_CONNECTION};
 use hudhud_e2e::Wire;
+use hudhud_e2e::overload::Server;
 use hudhud_proto::v1::{self, ReceiptKind, client_frame::Command, server_frame::Event};
 use hudhud_proto::{AccountId, Encoding, MessageId};
-use server::Server;
+use rustix::process::Signal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,15 +32,15 @@ const MESSAGES_MIN: u64 = 50;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_malformed_frames() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(folder.path()).await;
+    let server = Server::start(folder.path(), "").await;
     let over = Arc::new(AtomicBool::new(false));
     let chat = tokio::spawn(chat(server.address(), over.clone()));
 
     let begun = Instant::now();
     attack(server.address(), 0, WARM_UP_FRAMES).await;
-    let before = server.resident_bytes();
+    let before = server.usage().resident_bytes;
     attack(server.address(), WARM_UP_FRAMES, FRAMES).await;
-    let after = server.resident_bytes();
+    let after = server.usage().resident_bytes;
     let took = begun.elapsed();
 
     over.store(true, Ordering::Relaxed);
@@ -48,8 +48,10 @@ async fn a_million_malformed_frames() {
     assert!(messages >= MESSAGES_MIN, "only {messages} messages went through");
     let grown = after.saturating_sub(before);
     assert!(grown <= GROWTH_BYTES_MAX, "the server grew from {before} to {after} bytes");
-    let log = server.terminate().await;
-    assert!(log.is_empty(), "the server had something to say: {log}");
+    server.signal(Signal::TERM);
+    let (status, log) = server.ended().await;
+    assert!(status.success(), "it ended with {status}");
+    assert!(!log.contains("ERROR") && !log.contains("panicked"), "the server had something to say: {log}");
     println!(
         "{FRAMES} frames in {} s; {} MiB resident after {WARM_UP_FRAMES}, {} MiB at the end; {messages} messages meanwhile",
         took.as_secs(),

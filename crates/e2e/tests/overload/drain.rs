@@ -6,6 +6,7 @@ use hudhud_e2e::Wire;
 use hudhud_e2e::overload::Server;
 use hudhud_proto::v1::{self, ClientFrame, Content, client_frame::Command, server_frame::Event};
 use hudhud_proto::{Encoding, MessageId};
+use rustix::process::Signal;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
@@ -93,7 +94,7 @@ async fn a_stop_under_load_tells_everybody_and_loses_nothing() {
         assert!(Instant::now() < deadline, "that is no load");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    server.signal("TERM");
+    server.signal(Signal::TERM);
     // Balancers see it while clients are still there.
     loop {
         let ready = server.get("/readyz").await;

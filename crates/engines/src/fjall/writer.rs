@@ -5,7 +5,7 @@ use super::row::{self, Cell, StoredRow};
 use super::{ENGINE, Shared};
 use fjall::PersistMode;
 use hudhud_ports::{Claim, Database, Error, ErrorKind, Result, Row, Write};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,7 +43,7 @@ pub(super) enum Call {
 }
 
 /// Rows that change, by database and key.
-type Changes = BTreeMap<(Database, Vec<u8>), Cell>;
+type Changes = HashMap<(Database, Vec<u8>), Cell>;
 
 /// What the journal's end is like.
 struct Journal {
@@ -208,7 +208,8 @@ impl<'a> Group<'a> {
                 changes.insert(slot, cell);
             }
         }
-        self.changes.append(&mut changes);
+        // Row by row: a call has few of them, whatever its group has by now.
+        self.changes.extend(changes);
         Ok(())
     }
 

@@ -35,6 +35,7 @@ use hudhud_proto::{Position, Shard};
 use index::Index;
 use parking_lot::{Condvar, Mutex};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -77,6 +78,15 @@ impl Default for BusOptions {
     }
 }
 
+/// What a bus has made durable since it was opened.
+#[derive(Default, Debug)]
+pub struct Counts {
+    /// Records that were appended.
+    pub records: AtomicU64,
+    /// Times that the disk was waited for: records that are appended at the same time share one.
+    pub syncs: AtomicU64,
+}
+
 /// A [`hudhud_ports::Bus`] in a folder.
 pub struct Bus {
     shared: Arc<Shared>,
@@ -95,6 +105,7 @@ struct Shared {
     changed: Vec<Notify>,
     /// Wakes who writes commits down.
     committed: Condvar,
+    counts: Arc<Counts>,
     /// Why nothing can be promised any more.
     failed: OnceLock<String>,
 }
@@ -152,6 +163,7 @@ impl Bus {
             assigned: Notify::new(),
             changed: (0..options.shards).map(|_| Notify::new()).collect(),
             committed: Condvar::new(),
+            counts: Arc::default(),
             failed: OnceLock::new(),
         });
         let (appends, receiver) = mpsc::channel(QUEUED_APPENDS_MAX);
@@ -180,6 +192,11 @@ impl Bus {
     /// The position of the last record; the offset is 0 before the first one of an epoch.
     pub fn reached(&self) -> Position {
         Position::new(self.shared.epoch, self.shared.state.lock().index.next() - 1)
+    }
+
+    /// What it has made durable; they go on counting.
+    pub fn counts(&self) -> Arc<Counts> {
+        self.shared.counts.clone()
     }
 
     /// What is not committed, and what a function returns that is called at that very moment: no record becomes visible and

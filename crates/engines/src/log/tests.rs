@@ -1,5 +1,6 @@
 use super::*;
 use hudhud_ports::{Bus as _, ShardConsumer};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -67,6 +68,19 @@ async fn a_consumer_that_lags_reads_from_disk_what_memory_does_not_hold() {
         assert_eq!(read(&mut consumers[0], 40, 1_000).await, texts(60..100));
         assert_eq!(read(&mut consumers[1], 100, 3).await, vec!["of another shard"; 100]);
     }
+}
+
+/// Records count one by one, appends that wait for the disk together once.
+#[tokio::test]
+async fn what_was_made_durable_is_counted() {
+    let folder = folder();
+    let bus = open(&folder, SMALL);
+    let both = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
+    bus.append(Shard(0), both).await.expect("appended");
+    append(&bus, 1, "three").await.expect("appended");
+    let counts = bus.counts();
+    let [records, syncs] = [&counts.records, &counts.syncs].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!((records, syncs), (3, 2));
 }
 
 #[tokio::test]

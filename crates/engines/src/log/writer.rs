@@ -7,6 +7,7 @@ use hudhud_ports::{Error, ErrorKind, Result};
 use hudhud_proto::{Position, Shard};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, oneshot};
 
 /// Bytes that are written together, roughly: bounds how long the first append of a group waits.
@@ -175,6 +176,8 @@ impl Writer {
         self.buffer.shrink_to(GROUP_BYTES_MAX);
         match written {
             Ok(Ok(())) => {
+                self.shared.counts.records.fetch_add(records.into(), Ordering::Relaxed);
+                self.shared.counts.syncs.fetch_add(1, Ordering::Relaxed);
                 self.seal(self.active.at + bytes, self.active.next + u64::from(records));
                 self.show(group);
                 self.active.at += bytes;

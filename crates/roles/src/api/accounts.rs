@@ -187,7 +187,6 @@ async fn enter(
     };
     if !still || !devices::exists(api, account, device).await? {
         devices::forget(api, account, device).await?;
-        tokens::revoke_where(api, account, |token| token.is_of(device)).await?;
         return Err(wrong_password());
     }
     Ok(LoggedIn {

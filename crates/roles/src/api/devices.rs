@@ -32,18 +32,19 @@ pub(super) async fn list(api: &Api, caller: &Caller) -> Result<DeviceList, Proto
 /// Logs one of the caller's devices out: its tokens are revoked, its connections closed.
 pub(super) async fn remove(api: &Api, caller: &Caller, m: RemoveDevice) -> Result<(), ProtocolError> {
     let device = DeviceId::from_slice(&m.device)?;
-    // The row first: a token that is made meanwhile finds it gone. A second try finds what a first one left.
-    let was_there = forget(api, caller.account, device).await?;
-    let revoked = tokens::revoke_where(api, caller.account, |token| token.is_of(device)).await?;
-    match was_there || revoked > 0 {
+    match forget(api, caller.account, device).await? {
         true => Ok(()),
         false => Err(errors::not_found("device")),
     }
 }
 
-/// Deletes what is kept of a device, but for its tokens. Says whether it was there.
+/// Logs a device out and deletes what is kept of it. Says whether there was anything.
 pub(super) async fn forget(api: &Api, account: AccountId, device: DeviceId) -> Result<bool, ProtocolError> {
+    // The row first: a token that is made meanwhile finds it gone. A second try finds what a first one left. The session after
+    // the tokens: it tells where the connection is that is to be closed.
     let was_there = rows::remove(api, tables::device(account, device)).await?;
+    let revoked = tokens::revoke_where(api, account, |token| token.is_of(device)).await?;
+    rows::remove(api, tables::session(account, device)).await?;
     for _ in 0..INBOX_ROWS_MAX.div_ceil(PAGE_ROWS_MAX) {
         let cursors = cursors(api, account, device).await?;
         if cursors.is_empty() {
@@ -52,7 +53,7 @@ pub(super) async fn forget(api: &Api, account: AccountId, device: DeviceId) -> R
         // Need not be durable: what is left is a row that nobody reads, as a device's id is never used again.
         api.services.directory.write(cursors).await.map_err(errors::from_port)?;
     }
-    Ok(was_there)
+    Ok(was_there || revoked > 0)
 }
 
 /// Deletions of up to a page of a device's cursors.
@@ -97,10 +98,15 @@ pub(super) async fn room_for_one(
             format!("an account has at most {DEVICES_MAX} devices: log out on one, or remove one from another");
         return Err(ProtocolError::new(ErrorCode::Limit, message));
     }
-    let deletion = |(device, _, version): &(DeviceId, DeviceRow, u64)| {
-        tables::delete(tables::device(account, *device), rows::version_after(api, *version))
-    };
-    Ok(dead.iter().map(deletion).collect())
+    let mut deletions = Vec::new();
+    for (device, _, version) in dead {
+        deletions.push(tables::delete(tables::device(account, device), rows::version_after(api, version)));
+        let session = tables::session(account, device);
+        if let Some(row) = api.services.directory.get(session.clone()).await.map_err(errors::from_port)? {
+            deletions.push(tables::delete(session, rows::version_after(api, row.version)));
+        }
+    }
+    Ok(deletions)
 }
 
 async fn all(api: &Api, account: AccountId) -> Result<Vec<(DeviceId, DeviceRow, u64)>, ProtocolError> {

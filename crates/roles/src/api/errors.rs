@@ -22,9 +22,19 @@ pub(crate) fn forbidden(why: &str) -> ProtocolError {
     ProtocolError::new(ErrorCode::Forbidden, why)
 }
 
+/// The device has a later connection than the one on which it asks.
+pub(crate) fn replaced(number: u64) -> ProtocolError {
+    let message = format!("the device has a later connection, its number {number}: connect again with a higher one");
+    ProtocolError { connection_number: number, ..ProtocolError::new(ErrorCode::Conflict, message) }
+}
+
 /// A failure of an engine, as a client sees it: what it says of the engine stays in the log.
 pub fn from_port(error: Error) -> ProtocolError {
-    tracing::warn!(%error, "an engine failed a request");
+    match error.kind() {
+        // Every request fails then: the process says when that begins and when it ends.
+        ErrorKind::Full => tracing::debug!(%error, "an engine failed a request"),
+        _ => tracing::warn!(%error, "an engine failed a request"),
+    }
     match error.kind() {
         ErrorKind::Full => ProtocolError::retry(
             ErrorCode::Full,

@@ -43,6 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use errors::from_port;
+pub(crate) use errors::replaced;
 pub use jwt::check_issuer;
 pub(crate) use membership::load as load_conversation;
 pub use registration::first_invite;

@@ -19,6 +19,7 @@ use hudhud_proto::v1::ErrorCode;
 use hudhud_proto::{AccountId, ConversationId, DeviceId, Handle, ProtocolError};
 use lru::LruCache;
 use parking_lot::Mutex;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,10 +117,7 @@ impl Limiter {
         let before = full_at.get(&conversation).copied().unwrap_or(now);
         let after = admit(before, now, self.rates.sends_per_conversation, n)
             .map_err(|wait| self.refused("sends_per_conversation", "messages in this conversation", wait))?;
-        full_at.put(conversation, after);
-        if full_at.len() > self.buckets_max {
-            full_at.pop_lru();
-        }
+        keep(&mut full_at, conversation, after, self.buckets_max);
         Ok(())
     }
 
@@ -150,11 +148,7 @@ impl Limiter {
 
     /// Somebody has just proved here that the handle is its own.
     pub(crate) fn logged_in(&self, handle: &Handle, address: IpAddr) {
-        let mut places = self.places.lock();
-        places.put((handle.clone(), network(address)), ());
-        if places.len() > PLACES_MAX {
-            places.pop_lru();
-        }
+        keep(&mut self.places.lock(), (handle.clone(), network(address)), (), PLACES_MAX);
     }
 
     /// One guess of who has a token at the password of that account. A bucket of its own: neither do strangers at the door
@@ -232,12 +226,17 @@ impl Limiter {
             }
         }
         for (bucket, after) in granted {
-            full_at.put(bucket, after);
-            if full_at.len() > self.buckets_max {
-                full_at.pop_lru();
-            }
+            keep(&mut full_at, bucket, after, self.buckets_max);
         }
         Ok(())
+    }
+}
+
+/// Puts something into a map that grows with its use up to a bound: a map that is made with one takes all its memory at once.
+fn keep<K: Hash + Eq, V>(map: &mut LruCache<K, V>, key: K, value: V, entries_max: usize) {
+    map.put(key, value);
+    if map.len() > entries_max {
+        map.pop_lru();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Api, Caller, errors};
 use crate::presence::{self, push};
-use crate::session::{Post, Recipient, Session};
+use crate::session::{Post, Recipient, Registered, Session};
 use hudhud_ports::Payload;
 use hudhud_proto::limits::WATCHED_MAX;
 use hudhud_proto::v1::server_frame::Event;
@@ -72,7 +72,10 @@ impl Api {
         }
         let since_us = self.services.now_us();
         let changed = Session { active, since_us, ..session };
-        let session = self.sessions.register_again(changed).await.map_err(errors::from_port)?;
+        let session = match self.sessions.register_again(changed).await.map_err(errors::from_port)? {
+            Registered::Yes(session) => session,
+            Registered::Replaced(by) => return Err(errors::replaced(by.number)),
+        };
         if active {
             self.presence.seen(session.account).await;
             self.presence.changed(session.account).await;

@@ -4,7 +4,7 @@ use super::{Api, Caller};
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::services::Services;
-use crate::session::{Lease, Session, Sessions};
+use crate::session::{Lease, Registered, Session, Sessions};
 use crate::settings::{PasswordCost, Settings};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -251,11 +251,14 @@ impl Fixture {
             connection: ConnectionId(self.gateway.connections.fetch_add(1, Ordering::SeqCst)),
             token: caller.token,
             active: true,
+            number: 0,
             connected_us: self.services.now_us(),
             since_us: self.services.now_us(),
         };
-        let session = self.sessions.register(session).await.expect("memory engines do not fail");
-        Caller { session: Some(session), ..caller.clone() }
+        match self.sessions.register(session).await.expect("memory engines do not fail") {
+            Registered::Yes(session) => Caller { session: Some(session), ..caller.clone() },
+            Registered::Replaced(by) => panic!("it does not count, and {by:?} is later"),
+        }
     }
 
     /// What was delivered to a device so far, in order.

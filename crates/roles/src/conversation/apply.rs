@@ -82,7 +82,7 @@ pub enum Outcome {
     /// An earlier record made this entry: the sender is told of it.
     Duplicate(Seq),
     /// It can't be an entry: the sender is told why. That is written down, unless it was before.
-    Refused(ProtocolError, Option<(Known, Write)>),
+    Refused(ProtocolError, Option<Box<(Known, Write)>>),
     /// It was decided before, and nothing is left to do.
     Settled,
 }
@@ -127,7 +127,7 @@ impl Conversation {
             Err(error) => {
                 let known = Known { decision: Err(error.clone()), position, body_hash: submission.body_hash() };
                 let write = known.write(self.id, submission.message);
-                Outcome::Refused(error, Some((known, write)))
+                Outcome::Refused(error, Some(Box::new((known, write))))
             }
         }
     }

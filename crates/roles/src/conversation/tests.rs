@@ -122,7 +122,7 @@ impl Rows {
                     self.write(sequenced.head);
                 }
             }
-            Outcome::Refused(_, Some((_, write))) if steps > 0 => self.write(vec![write]),
+            Outcome::Refused(_, Some(decided)) if steps > 0 => self.write(vec![decided.1]),
             _ => {}
         }
     }
@@ -261,12 +261,12 @@ fn the_same_id_with_another_body_is_a_conflict() {
 fn who_was_refused_is_refused_again_under_the_same_id() {
     let mut group = group(&[2]);
     next(&mut group, 2, 1, event(What::MemberLeft(MemberLeft::default())));
-    let Outcome::Refused(why, Some((known, _))) = next(&mut group, 2, 2, text("one")) else { panic!() };
+    let Outcome::Refused(why, Some(decided)) = next(&mut group, 2, 2, text("one")) else { panic!() };
     next(&mut group, 1, 3, event(What::MembersAdded(MembersAdded { members: vec![account(2).to_bytes()] })));
     assert!(matches!(next(&mut group, 2, 4, text("two")), Outcome::Sequenced(_)));
     let again = Submission { resend: true, ..submission(2, 2, 90, text("one")) };
     let position = Position::new(1, group.head_position().offset() + 1);
-    let outcome = group.apply(&again, position, Some(Known::from_row(&known.to_row())));
+    let outcome = group.apply(&again, position, Some(Known::from_row(&decided.0.to_row())));
     assert_eq!(outcome, Outcome::Refused(why, None), "else it would come behind what was sent after it");
 }
 

@@ -7,7 +7,7 @@ use crate::presence::privacy_of;
 use crate::session::{Post, Recipient};
 use crate::tables::{self, InboxPart};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use hudhud_ports::{ErrorKind, Key, Order, Payload, Record, Scan, Write};
+use hudhud_ports::{Key, Order, Payload, Record, Scan, Write};
 use hudhud_proto::v1::{
     ConversationKind, Entry, InboxHeadRow, ReceiptKind, Refused, SequencedRow, ServerFrame, Switch, server_frame::Event,
 };
@@ -115,14 +115,12 @@ impl Batch {
             Decoded::Submission(submission) => self.submission(core, states, id, &submission, record.position).await,
             Decoded::Moved(moved) => self.moved(core, states, id, &moved).await,
         };
-        match applied {
-            Err(Ended::Failed(error)) if error.kind() == ErrorKind::Corrupt => {
-                tracing::error!(conversation = %id, position = ?record.position, %error,
-                    "skipped a record: what is stored of its conversation is corrupt; restore it from a backup");
-                Ok(())
+        // Never skipped: it was accepted, and what later records make would be built on its absence.
+        applied.inspect_err(|ended| {
+            if let Ended::Failed(error) = ended {
+                tracing::error!(conversation = %id, position = ?record.position, %error, "a record can't be applied");
             }
-            applied => applied,
-        }
+        })
     }
 
     async fn submission(
@@ -180,7 +178,7 @@ impl Batch {
             }
             Outcome::Refused(error, decided) => {
                 metrics.refused.inc();
-                if let Some((known, write)) = decided {
+                if let Some((known, write)) = decided.map(|decided| *decided) {
                     self.known.insert((id, submission.message), known);
                     self.timeline.push(write);
                 }

@@ -66,7 +66,8 @@ impl Dispatcher {
     }
 
     /// Consumes the shards that are assigned to this process until [`stop`](Self::stop). Returns once every worker has
-    /// committed and ended. An error means that the process must stop: an engine can't keep its promises.
+    /// committed and ended. An error means that the process must stop: an engine can't keep its promises, or what it stores
+    /// is damaged, so that a record which was accepted can't be applied.
     pub async fn run(&self) -> Result<(), Error> {
         let (ended, mut endings) = mpsc::unbounded_channel();
         let mut membership = match self.core.persist("join the bus", || self.core.services.bus.join()).await {
@@ -154,17 +155,28 @@ impl Core {
     {
         let Services { runtime, settings, .. } = &self.services;
         let mut wait = RETRY_MIN;
+        let mut failures = 0_u32;
         loop {
             let outcome = runtime.timeout(settings.call_timeout, call()).await;
             let error = match outcome {
-                Some(Ok(value)) => return Ok(value),
+                Some(Ok(value)) => {
+                    if failures > 0 {
+                        tracing::info!(what, failures, "the dispatcher goes on");
+                    }
+                    return Ok(value);
+                }
                 Some(Err(error)) => error,
                 None => Error::new(ErrorKind::Timeout, "dispatcher", what),
             };
             if !error.is_retryable() {
                 return Err(Ended::Failed(error));
             }
-            tracing::warn!(%error, what, "the dispatcher tries again");
+            // Said once, however long it lasts.
+            match failures {
+                0 => tracing::warn!(%error, what, "the dispatcher tries again until it succeeds"),
+                _ => tracing::debug!(%error, what, failures, "the dispatcher tries again"),
+            }
+            failures = failures.saturating_add(1);
             tokio::select! {
                 biased;
                 () = self.stop_asked() => return Err(Ended::Stopped),

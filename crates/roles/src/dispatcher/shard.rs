@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 
 /// Applied records after which a commit is due even if little time has passed.
 const COMMIT_RECORDS_MAX: usize = 4_096;
+/// Of a bus that lost no log yet.
+const FIRST_EPOCH: u16 = 1;
 
 /// Consumes one shard.
 pub(super) struct Worker {
@@ -22,6 +24,8 @@ pub(super) struct Worker {
     /// Everything up to here is applied, but for what the bulk lane still has.
     applied: Position,
     committed: Position,
+    /// What the logs of earlier epochs made is in the stores for good.
+    epoch: u16,
     /// Records applied since the last commit, and when the first of them was.
     uncommitted: usize,
     since: Duration,
@@ -41,6 +45,7 @@ impl Worker {
             progressed,
             applied: Position::ZERO,
             committed: Position::ZERO,
+            epoch: FIRST_EPOCH,
             uncommitted: 0,
             since: Duration::ZERO,
         }
@@ -104,6 +109,11 @@ impl Worker {
         let Some(last) = records.last().map(|record| record.position) else {
             return Ok(());
         };
+        if last.epoch() > self.epoch {
+            // Before anything is made of the new log: what the lost one made can't be made again.
+            self.flush().await?;
+            self.epoch = last.epoch();
+        }
         let mut batch = Batch::default();
         for record in &records {
             batch.apply(&self.core, &mut self.states, record).await?;
@@ -132,9 +142,7 @@ impl Worker {
     async fn commit(&mut self) -> Result<(), Ended> {
         let position = self.bulk.done_up_to(self.applied);
         if position > self.committed {
-            let services = &self.core.services;
-            self.core.persist("flush the messages", || services.messages.flush()).await?;
-            self.core.persist("flush the directory", || services.directory.flush()).await?;
+            self.flush().await?;
             match self.consumer.commit(position).await {
                 Ok(()) => self.committed = position,
                 Err(error) if error.is_retryable() => tracing::warn!(%error, "a commit failed; the next one covers it"),
@@ -145,5 +153,11 @@ impl Worker {
         self.uncommitted = usize::from(self.committed < self.applied);
         self.since = self.core.services.runtime.clock.monotonic();
         Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Ended> {
+        let services = &self.core.services;
+        self.core.persist("flush the messages", || services.messages.flush()).await?;
+        self.core.persist("flush the directory", || services.directory.flush()).await
     }
 }

@@ -402,6 +402,35 @@ async fn ended_while_inboxes_fail(kind: ErrorKind, then: impl FnOnce(&Dispatcher
     running.await.expect("it does not panic")
 }
 
+/// The timeline says already that the message is there: only the replay tells those who are to have it.
+#[tokio::test]
+async fn a_crash_between_timeline_and_inboxes_is_mended_by_the_replay() {
+    let mut fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let failing = Mutex::new(Some(ErrorKind::Unavailable));
+    let directory = Arc::new(NoInboxes { store: fixture.services.directory.clone(), failing });
+    fixture.services.directory = directory.clone();
+    let running = start(&fixture);
+    let accepted = send(&fixture, &alice, to_peer(&fixture, &bob, "one")).await;
+    settle().await;
+    assert_eq!(texts(&timeline(&fixture, &alice, &accepted.conversation).await), ["one"]);
+    running.abort();
+    settle().await;
+
+    *directory.failing.lock() = None;
+    let bob = fixture.connect(&bob).await;
+    let _running = start(&fixture);
+    settle().await;
+    let conversation = ConversationId::from_slice(&accepted.conversation).expect("an id");
+    for account in [alice.account, bob.account] {
+        let key = tables::inbox(account, conversation, tables::InboxPart::Head);
+        let row = fixture.services.directory.get(key).await.expect("memory does not fail").expect("an inbox row");
+        assert_eq!(tables::read::<InboxHeadRow>(&row).expect("it decodes").head_seq, 1);
+    }
+    assert!(matches!(pushed(&fixture, &bob)[..], [Event::Entry(_)]), "who is connected now is told");
+    assert_eq!(texts(&timeline(&fixture, &bob, &accepted.conversation).await), ["one"], "once");
+}
+
 /// The fan-out is given up with the stop; it is pending and not committed, so the next start does it.
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_big_group_whose_fan_out_fails() {
@@ -412,4 +441,29 @@ async fn a_stop_does_not_wait_for_a_big_group_whose_fan_out_fails() {
 async fn an_engine_that_fails_for_good_in_a_big_group_ends_the_dispatcher() {
     let error = ended_while_inboxes_fail(ErrorKind::Fatal, |_| {}).await.expect_err("the process must stop");
     assert_eq!(error.kind(), ErrorKind::Fatal);
+}
+
+/// A damaged row is no reason to skip what was accepted: the dispatcher ends, and goes on where it was once the row is mended.
+#[tokio::test]
+async fn corrupt_state_ends_the_dispatcher_and_no_accepted_message_is_skipped() {
+    let fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let running = start(&fixture);
+    let accepted = send(&fixture, &alice, to_peer(&fixture, &bob, "one")).await;
+    settle().await;
+    running.abort();
+    settle().await;
+    let conversation = ConversationId::from_slice(&accepted.conversation).expect("an id");
+    let row = tables::member(conversation, hudhud_proto::AccountId::new([9; 16]));
+    let garbage = Write { key: row.clone(), value: Some(bytes::Bytes::from_static(&[0xff; 8])), version: 1 };
+    fixture.store.write(vec![garbage]).await.expect("memory does not fail");
+    send(&fixture, &alice, to_peer(&fixture, &bob, "two")).await;
+    let dispatcher = Dispatcher::new(fixture.services.clone(), fixture.sessions.clone());
+    assert_eq!(dispatcher.run().await.expect_err("it can't go on").kind(), ErrorKind::Corrupt);
+
+    let mended = tables::delete(row, 2);
+    fixture.store.write(vec![mended]).await.expect("memory does not fail");
+    let _running = start(&fixture);
+    settle().await;
+    assert_eq!(texts(&timeline(&fixture, &bob, &accepted.conversation).await), ["one", "two"]);
 }

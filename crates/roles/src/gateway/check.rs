@@ -2,7 +2,7 @@
 
 use super::Gateway;
 use super::close::{self, Close};
-use crate::session::{Confirmed, Session};
+use crate::session::{Registered, Session};
 use hudhud_proto::v1::ErrorCode;
 use std::net::IpAddr;
 
@@ -33,8 +33,8 @@ pub(super) async fn check(gateway: &Gateway, session: Session, token: &str, addr
         gateway.presence.seen(account).await;
     }
     let session = match gateway.sessions.confirm(&session).await {
-        Ok(Confirmed::Registered(session)) => Some(session),
-        Ok(Confirmed::Replaced) => {
+        Ok(Registered::Yes(session)) => Some(session),
+        Ok(Registered::Replaced(_)) => {
             gateway.services.metrics.replaced.inc();
             return closed(close::REPLACED);
         }

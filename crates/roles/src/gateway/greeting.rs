@@ -3,8 +3,8 @@
 
 use super::registry::{Connection, Identity};
 use super::{Gateway, close};
-use crate::api::{Caller, from_port};
-use crate::session::Session;
+use crate::api::{Caller, from_port, replaced};
+use crate::session::{Registered, Session};
 use crate::tables;
 use hudhud_proto::ProtocolError;
 use hudhud_proto::limits::{
@@ -25,7 +25,8 @@ pub(super) struct Greeted {
 /// Verifies who it is, takes the place of the device's older connection and registers the session: what is sequenced
 /// from then on finds the connection, and what was sequenced before is in the inbox that the device reads next.
 ///
-/// A token that is not valid leaves the connection as it was; any later failure closes it.
+/// A token that is not valid, or a hello that comes after one of a later connection, leaves the connection as it was; any
+/// failure after that closes it.
 pub(super) async fn greet(
     gateway: Arc<Gateway>,
     connection: Arc<Connection>,
@@ -43,9 +44,10 @@ pub(super) async fn greet(
     }
     let services = &gateway.services;
     let mut caller = gateway.api.authenticate(&hello.token, address).await?;
-    let identity = Identity { account: caller.account, device: caller.device, token: caller.token };
+    let number = hello.connection_number;
+    let identity = Identity { account: caller.account, device: caller.device, token: caller.token, number };
     // Deliveries find the connection before its session can be looked up; pushes wait in the outbox for the welcome.
-    if let Some(before) = gateway.registry.identify(connection.id, identity) {
+    if let Some(before) = gateway.registry.identify(connection.id, identity).map_err(replaced)? {
         services.metrics.replaced.inc();
         before.outbox.close(close::REPLACED);
         // Its sends come before those of this connection, or not at all.
@@ -58,13 +60,17 @@ pub(super) async fn greet(
         connection: connection.id,
         token: caller.token,
         active: hello.active,
+        number,
         connected_us: services.now_us(),
         since_us: services.now_us(),
     };
     let registered = async {
         let row = services.directory.get(tables::account(caller.account)).await.map_err(from_port)?;
         let row: v1::AccountRow = row.map(|row| tables::read(&row)).transpose().map_err(from_port)?.unwrap_or_default();
-        let session = gateway.sessions.register(session).await.map_err(from_port)?;
+        let session = match gateway.sessions.register(session).await.map_err(from_port)? {
+            Registered::Yes(session) => session,
+            Registered::Replaced(by) => return Err(replaced(by.number)),
+        };
         match gateway.api.authenticate(&hello.token, address).await {
             Ok(_) => Ok((session, row.handle)),
             // Revoked since it was verified, by somebody who did not find the session yet.
@@ -78,8 +84,11 @@ pub(super) async fn greet(
     };
     let (session, handle) = registered.await.inspect_err(|error| {
         // Pushes may wait in the outbox: the connection must never become somebody else's.
-        let revoked = error.code == ErrorCode::Unauthenticated;
-        connection.outbox.close(if revoked { close::REVOKED } else { close::TRY_AGAIN });
+        connection.outbox.close(match error.code {
+            ErrorCode::Unauthenticated => close::REVOKED,
+            ErrorCode::Conflict => close::REPLACED,
+            _ => close::TRY_AGAIN,
+        });
     })?;
     let (account, device, client) = (caller.account, caller.device, &hello.client);
     tracing::debug!(%account, %device, connection = connection.id.0, client, "connected");

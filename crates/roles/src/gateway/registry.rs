@@ -16,6 +16,8 @@ pub(super) struct Identity {
     pub(super) account: AccountId,
     pub(super) device: DeviceId,
     pub(super) token: TokenId,
+    /// See [`crate::session::Session::number`].
+    pub(super) number: u64,
 }
 
 /// A connection, as others reach it.
@@ -107,15 +109,23 @@ impl Registry {
     }
 
     /// Notes whose connection it is, for good; deliveries reach it from now on. Returns the connection that the device
-    /// had before.
-    pub(super) fn identify(&self, id: ConnectionId, identity: Identity) -> Option<Arc<Connection>> {
+    /// had before; or, as an error, the number of the one that it has later, and nothing changed.
+    pub(super) fn identify(&self, id: ConnectionId, identity: Identity) -> Result<Option<Arc<Connection>>, u64> {
         let mut state = self.state.lock();
-        let (_, known) = state.connections.get_mut(&id)?;
-        *known = Some(identity);
-        let before = state.devices.insert((identity.account, identity.device), id)?;
-        let (connection, known) = state.connections.get_mut(&before)?;
-        *known = None;
-        Some(connection.clone())
+        let State { connections, devices, .. } = &mut *state;
+        let device = (identity.account, identity.device);
+        let before = devices.get(&device).copied().filter(|before| *before != id);
+        let number_before = before.and_then(|before| connections.get(&before)?.1).map_or(0, |before| before.number);
+        if identity.number != 0 && identity.number <= number_before {
+            return Err(number_before);
+        }
+        let Some((_, known)) = connections.get_mut(&id) else { return Ok(None) };
+        *known = Some(Identity { number: identity.number.max(number_before), ..identity });
+        devices.insert(device, id);
+        Ok(before.and_then(|before| connections.get_mut(&before)).map(|(connection, known)| {
+            *known = None;
+            connection.clone()
+        }))
     }
 
     /// Forgets a connection that ended.

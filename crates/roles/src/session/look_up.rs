@@ -1,6 +1,6 @@
 //! Finding sessions: the cache first, then the database, then whether their gateways still live.
 
-use super::{Session, Sessions, rows};
+use super::{Known, Session, Sessions, live, rows};
 use crate::tables;
 use futures_util::{StreamExt, stream};
 use hudhud_ports::{GatewayRef, Result, Scan};
@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 /// Accounts that one look-up reads at the same time.
 const READS_MAX: usize = 32;
-/// Session rows of one account that are read: devices, and some that were removed a moment ago.
+/// Session rows of one account that are read: one for each device, and some of devices that were removed a moment ago.
 const ROWS_MAX: usize = 2 * limits::DEVICES_MAX;
 
 /// What a look-up believes.
@@ -63,7 +63,7 @@ impl Sessions {
         }
         let stripe = self.stripe(account);
         let generation = stripe.generation.load(Ordering::Relaxed);
-        let sessions = self.read(account).await?;
+        let sessions = live(self.read(account).await?);
         // A registration that runs now writes a better entry: neither wait for it nor overwrite it with older rows.
         if let Ok(_guard) = stripe.lock.try_lock()
             && stripe.generation.load(Ordering::Relaxed) == generation
@@ -73,7 +73,7 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Takes out the sessions of gateways that are gone, and has their rows deleted.
+    /// Takes out the sessions of gateways that are gone, and has their rows marked as ended.
     async fn leave_out_dead(&self, found: &mut Found) {
         let gateways: BTreeSet<GatewayRef> = found.values().flatten().flatten().map(|s| s.gateway.clone()).collect();
         let mut dead_gateways = BTreeSet::new();
@@ -92,18 +92,18 @@ impl Sessions {
         self.remove_later(dead);
     }
 
-    /// The sessions of an account in the database, dead ones included.
-    pub(super) async fn read(&self, account: AccountId) -> Result<Vec<Session>> {
+    /// What the database knows of an account's devices.
+    pub(super) async fn read(&self, account: AccountId) -> Result<Vec<Known>> {
         let scan = Scan::all(tables::SESSIONS, account.to_bytes(), ROWS_MAX);
-        let session = |row: &hudhud_ports::Row| {
+        let known = |row: &hudhud_ports::Row| {
             let value: v1::SessionRow = tables::read(row).ok()?;
             let session = rows::from_row(account, &row.sort, &value, row.version);
             if session.is_none() {
                 tracing::error!(%account, "a session row makes no sense; it is left out");
             }
-            session
+            Some(Known { session: session?, has_ended: value.has_ended })
         };
-        Ok(self.services.directory.scan(scan).await?.iter().filter_map(session).collect())
+        Ok(self.services.directory.scan(scan).await?.iter().filter_map(known).collect())
     }
 
     /// What the cache believes of an account, if anything.

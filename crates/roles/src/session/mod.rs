@@ -31,10 +31,9 @@ use tokio::sync::{Mutex, Semaphore};
 const STRIPES: usize = 64;
 /// Clean-ups that run beside deliveries. A look-up beyond leaves the dead rows to the next one.
 const CLEAN_UPS_MAX: usize = 32;
-/// How often a registration is tried with a later version, each time four times as far ahead of the clock, from a
-/// microsecond to two years: a deletion with a later version than the clock's hides it, as after a clock was set back,
-/// and does not show itself.
-const VERSIONS_TRIED_MAX: u32 = 24;
+/// How often a registration is written, each time with a later version: other processes may register the same device at
+/// the same time.
+const WRITES_MAX: usize = 8;
 
 /// One live connection of a device.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,11 +50,25 @@ pub struct Session {
     pub token: TokenId,
     /// Whether a person looks at the device.
     pub active: bool,
+    /// Its number by the device's own count, which rises with each connection. Of a device that does not count: that of the
+    /// connection that it had before.
+    pub number: u64,
     /// When the device said hello on it, in microseconds since the Unix epoch; later than that of every connection of the
     /// device that was registered before.
     pub connected_us: u64,
-    /// When it was registered or changed last, in microseconds since the Unix epoch: the version of its row.
+    /// When it was registered or changed last, in microseconds since the Unix epoch, and even: the version of its row. Later
+    /// than what the device had before, whatever clocks say.
     pub since_us: u64,
+}
+
+/// The row of a device: the session that it had last.
+///
+/// A session that ended stays, marked as such, with the odd version behind its own. A deleted row would hide its version,
+/// and then a registration by a clock that was set back would not show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Known {
+    session: Session,
+    has_ended: bool,
 }
 
 /// Who gets a payload.
@@ -85,13 +98,13 @@ enum Greeting {
     Before,
 }
 
-/// What [`Sessions::confirm`] found.
+/// What became of a connection that is to be found.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Confirmed {
-    /// The session is registered; its version may have changed.
-    Registered(Session),
-    /// The same device said hello on another connection later.
-    Replaced,
+pub enum Registered {
+    /// The session is registered, with the version that it has now.
+    Yes(Session),
+    /// Not, as the same device has this later connection.
+    Replaced(Session),
 }
 
 /// The mapping. Cheap to clone.
@@ -124,46 +137,56 @@ impl Sessions {
     }
 
     /// Registers a connection on which a device said hello: its row, and with it the entry of its account in the cache.
-    /// Once this returns, everything posted to the account finds the connection. Returns the session with the version
-    /// that it got, which is above that of whatever the device had before, and as the latest of the device's.
+    /// Once this returns, everything posted to the account finds the connection. Its version is above that of whatever
+    /// the device had before. It is refused where the device has a connection of the same or a higher number: this hello
+    /// was under way for longer than it took the device to connect again.
     ///
     /// After an error the row may be there, now or later.
-    pub async fn register(&self, session: Session) -> Result<Session> {
+    pub async fn register(&self, session: Session) -> Result<Registered> {
         self.put(session, Greeting::New).await
     }
 
     /// As [`Self::register`], for a connection that was registered before: a change of it, or what became of its row.
-    pub async fn register_again(&self, session: Session) -> Result<Session> {
+    pub async fn register_again(&self, session: Session) -> Result<Registered> {
         self.put(session, Greeting::Before).await
     }
 
-    async fn put(&self, mut session: Session, greeting: Greeting) -> Result<Session> {
+    async fn put(&self, mut session: Session, greeting: Greeting) -> Result<Registered> {
         let stripe = self.stripe(session.account);
         let _guard = stripe.lock.lock().await;
-        let mut found = self.read(session.account).await?;
+        let mut known = self.read(session.account).await?;
         if greeting == Greeting::New
-            && let Some(before) = found.iter().find(|found| found.device == session.device)
+            && let Some(before) = of(&known, session.device)
         {
+            if session.number == 0 {
+                session.number = before.number;
+            } else if session.number == before.number && !session.is_same_connection(before) {
+                return Ok(Registered::Replaced(before.clone()));
+            }
             // The clocks of two gateways differ, and this is the later one all the same.
             session.connected_us = session.connected_us.max(before.connected_us.saturating_add(1));
         }
-        for tried in 0..VERSIONS_TRIED_MAX {
-            let before = found.iter().find(|found| found.device == session.device);
+        for _ in 0..WRITES_MAX {
+            let before = of(&known, session.device);
+            if let Some(before) = before
+                && before.number > session.number
+            {
+                return Ok(Registered::Replaced(before.clone()));
+            }
             let above = before.map_or(0, |before| before.since_us.saturating_add(1));
-            let ahead_us = 4_u64.pow(tried) - 1;
-            session.since_us = session.since_us.saturating_add(ahead_us).max(above);
+            session.since_us = session.since_us.max(above).saturating_add(1) & !1;
             let row = rows::to_row(&session);
             let write = tables::put(tables::session(session.account, session.device), &row, session.since_us);
             self.services.directory.write(vec![write]).await?;
             stripe.generation.fetch_add(1, Ordering::Relaxed);
-            found = self.read(session.account).await?;
-            if found.contains(&session) {
-                self.cache_put(session.account, &found).await;
-                return Ok(session);
+            known = self.read(session.account).await?;
+            if of(&known, session.device) == Some(&session) {
+                self.cache_put(session.account, &live(known)).await;
+                return Ok(Registered::Yes(session));
             }
         }
         Err(hudhud_ports::Error::new(hudhud_ports::ErrorKind::Unavailable, "sessions", "register")
-            .because("the row was deleted with a version years ahead of this machine's clock"))
+            .because("the device registers elsewhere at the same time, again and again"))
     }
 
     /// Ends a registration, unless the device has a newer one.
@@ -175,18 +198,18 @@ impl Sessions {
     /// gateway for dead, a write that another one overtook). It gives way only to a connection on which the device said
     /// hello later: the row of an earlier one may be newer, where that was registered again. One read of the cache where
     /// all is well.
-    pub async fn confirm(&self, session: &Session) -> Result<Confirmed> {
-        let is_mine = |found: &Session| found.gateway == session.gateway && found.connection == session.connection;
+    pub async fn confirm(&self, session: &Session) -> Result<Registered> {
+        let is_mine = |found: &Session| found.is_same_connection(session);
         if self.cache_get(session.account).await.is_some_and(|set| set.iter().any(is_mine)) {
-            return Ok(Confirmed::Registered(session.clone()));
+            return Ok(Registered::Yes(session.clone()));
         }
-        let registered = self.read(session.account).await?;
-        match registered.iter().find(|found| found.device == session.device) {
-            Some(found) if is_mine(found) => Ok(Confirmed::Registered(session.clone())),
-            Some(found) if found.connected_us > session.connected_us => Ok(Confirmed::Replaced),
+        let known = self.read(session.account).await?;
+        match known.into_iter().find(|known| known.session.device == session.device) {
+            Some(known) if is_mine(&known.session) && !known.has_ended => Ok(Registered::Yes(session.clone())),
+            Some(known) if known.session.is_later_than(session) => Ok(Registered::Replaced(known.session)),
             _ => {
                 let since_us = self.services.now_us().max(session.since_us + 1);
-                Ok(Confirmed::Registered(self.register_again(Session { since_us, ..session.clone() }).await?))
+                self.register_again(Session { since_us, ..session.clone() }).await
             }
         }
     }
@@ -199,24 +222,26 @@ impl Sessions {
         }
     }
 
-    /// Deletes these sessions of one account unless they changed, and writes the cache entry of what is left.
+    /// Marks these sessions of one account as ended unless they changed, and writes the cache entry of what is left.
     async fn remove(&self, account: AccountId, sessions: &[Session]) -> Result<()> {
         let stripe = self.stripe(account);
         let _guard = stripe.lock.lock().await;
-        let delete = |s: &Session| tables::delete(tables::session(account, s.device), s.since_us);
-        let deletes: Vec<Write> = sessions.iter().map(delete).collect();
-        let deleted = self.services.directory.write(deletes).await;
+        let end = |s: &Session| {
+            tables::put(tables::session(account, s.device), &rows::to_ended(s), s.since_us.saturating_add(1))
+        };
+        let ends: Vec<Write> = sessions.iter().map(end).collect();
+        let ended = self.services.directory.write(ends).await;
         stripe.generation.fetch_add(1, Ordering::Relaxed);
-        // Whatever came of the deletion, the entry is not to be believed any more.
-        let left = match &deleted {
-            Ok(()) => self.read(account).await.unwrap_or_default(),
+        // Whatever came of the write, the entry is not to be believed any more.
+        let left = match &ended {
+            Ok(()) => self.read(account).await.map(live).unwrap_or_default(),
             Err(_) => Vec::new(),
         };
         self.cache_put(account, &left).await;
-        deleted
+        ended
     }
 
-    /// Deletes dead sessions beside the caller, who does not wait. Best effort.
+    /// Marks dead sessions as ended beside the caller, who does not wait. Best effort.
     fn remove_later(&self, dead: Vec<Session>) {
         if dead.is_empty() {
             return;
@@ -240,5 +265,27 @@ impl Sessions {
 
     fn stripe(&self, account: AccountId) -> &Stripe {
         &self.stripes[usize::from(account.as_bytes()[15]) % STRIPES]
+    }
+}
+
+/// What a device had last.
+fn of(known: &[Known], device: DeviceId) -> Option<&Session> {
+    known.iter().map(|known| &known.session).find(|session| session.device == device)
+}
+
+/// Those that have not ended.
+fn live(known: Vec<Known>) -> Vec<Session> {
+    known.into_iter().filter(|known| !known.has_ended).map(|known| known.session).collect()
+}
+
+impl Session {
+    fn is_same_connection(&self, other: &Self) -> bool {
+        self.gateway == other.gateway && self.connection == other.connection
+    }
+
+    /// Whether the device said hello on this connection later, as it counts them itself; where it does not, as gateways
+    /// read its hellos.
+    fn is_later_than(&self, other: &Self) -> bool {
+        (self.number, self.connected_us) > (other.number, other.connected_us)
     }
 }

@@ -21,7 +21,14 @@ pub(super) fn to_row(session: &Session) -> v1::SessionRow {
         token: session.token.to_bytes(),
         active: session.active,
         connected_us: session.connected_us,
+        number: session.number,
+        has_ended: false,
     }
+}
+
+/// The value of its row once it has ended.
+pub(super) fn to_ended(session: &Session) -> v1::SessionRow {
+    v1::SessionRow { has_ended: true, ..to_row(session) }
 }
 
 /// The session in a row; `None` where the row makes no sense.
@@ -33,6 +40,7 @@ pub(super) fn from_row(account: AccountId, device: &[u8], row: &v1::SessionRow, 
         connection: ConnectionId(row.connection),
         token: TokenId::from_slice(&row.token).ok()?,
         active: row.active,
+        number: row.number,
         connected_us: row.connected_us,
         since_us: version,
     })

@@ -98,11 +98,12 @@ impl World {
             connection: ConnectionId(connection),
             token: TokenId::new([device; 16]),
             active: false,
+            number: 0,
             connected_us: self.services.now_us(),
             since_us: self.services.now_us(),
         };
         self.gateways.connected.lock().insert((gateway.clone(), target(&session)));
-        self.sessions.register(session).await.expect("registered")
+        yes(self.sessions.register(session).await)
     }
 
     fn drop_connection(&self, session: &Session) {
@@ -114,11 +115,19 @@ impl World {
     }
 
     async fn rows(&self, owner: u8) -> Vec<Session> {
-        self.sessions.read(account(owner)).await.expect("read")
+        live(self.sessions.read(account(owner)).await.expect("read"))
     }
 
     fn delivered(&self) -> Vec<(u64, Payload)> {
         std::mem::take(&mut *self.gateways.delivered.lock()).into_iter().map(|(t, p)| (t.connection.0, p)).collect()
+    }
+}
+
+/// The session, of a connection that was not replaced.
+fn yes(registered: Result<Registered>) -> Session {
+    match registered.expect("memory engines do not fail") {
+        Registered::Yes(session) => session,
+        Registered::Replaced(by) => panic!("replaced by {by:?}"),
     }
 }
 
@@ -153,7 +162,7 @@ async fn nobody_is_connected_is_never_cached() {
     assert_eq!(world.of(1).await, []);
     let elsewhere = Sessions::new(&Services { cache: honest(1 << 20).services.cache, ..world.services.clone() });
     let session = Session { since_us: 1, ..world.connect(2, 2, &gateway, 2).await };
-    let session = elsewhere.register(Session { account: account(1), ..session }).await.expect("registered");
+    let session = yes(elsewhere.register(Session { account: account(1), ..session }).await);
     assert_eq!(world.of(1).await, [session], "another process with another cache registered it");
     world.services.cache.put(&rows::cache_key(account(1)), Bytes::new(), Duration::MAX).await.expect("put");
     assert_eq!(world.of(1).await.len(), 1, "an empty entry is no entry");
@@ -168,8 +177,8 @@ async fn a_newer_registration_survives_the_end_of_an_older_one() {
     assert!(newer.since_us > older.since_us, "the clock stands still, versions do not");
     world.sessions.unregister(&older).await.expect("unregistered");
     assert_eq!(world.of(1).await, std::slice::from_ref(&newer));
-    assert_eq!(world.sessions.confirm(&older).await.expect("read"), Confirmed::Replaced);
-    assert_eq!(world.sessions.confirm(&newer).await.expect("read"), Confirmed::Registered(newer));
+    assert_eq!(world.sessions.confirm(&older).await.expect("read"), Registered::Replaced(newer.clone()));
+    assert_eq!(yes(world.sessions.confirm(&newer).await), newer);
 }
 
 #[tokio::test]
@@ -177,15 +186,16 @@ async fn a_clock_that_was_set_back_does_not_hide_a_registration() {
     let world = honest(1 << 20);
     let (gateway, _) = world.gateway("a", 1).await;
     let session = world.connect(1, 1, &gateway, 1).await;
-    let ahead = Session { since_us: session.since_us + 3_600_000_000, ..session.clone() };
-    let ahead = world.sessions.register(ahead).await.expect("registered");
-    world.sessions.unregister(&ahead).await.expect("unregistered");
-    assert_eq!(world.of(1).await, []);
-    let again = world.connect(1, 1, &gateway, 2).await;
-    assert!(again.since_us > ahead.since_us);
-    assert_eq!(world.of(1).await, std::slice::from_ref(&again));
-    world.sessions.unregister(&again).await.expect("unregistered");
-    assert_eq!(world.connect(1, 1, &gateway, 3).await, world.of(1).await[0]);
+    let ahead_us = session.since_us + 3_600_000_000;
+    for jump in 0..100 {
+        let ahead = yes(world.sessions.register(Session { since_us: ahead_us, ..session.clone() }).await);
+        world.sessions.unregister(&ahead).await.expect("unregistered");
+        assert_eq!(world.of(1).await, []);
+        let again = world.connect(1, 1, &gateway, 2 + jump).await;
+        assert_eq!(again.since_us, ahead.since_us + 2, "what is behind what ended, and no further");
+        assert_eq!(world.of(1).await, std::slice::from_ref(&again));
+        world.sessions.unregister(&again).await.expect("unregistered");
+    }
 }
 
 /// A gateway that took another's lease for over deletes live rows; a connection that is dead, and not known to be, may then
@@ -197,13 +207,48 @@ async fn an_older_connection_that_registers_again_does_not_replace_the_later_one
     let dead = world.connect(1, 1, &first, 1).await;
     let live = world.connect(1, 1, &second, 2).await;
     world.sessions.unregister(&live).await.expect("somebody took it for dead");
-    let Ok(Confirmed::Registered(dead)) = world.sessions.confirm(&dead).await else { panic!("nothing is there") };
-    let Ok(Confirmed::Registered(live)) = world.sessions.confirm(&live).await else { panic!("the live one gave way") };
+    assert_eq!(world.of(1).await, []);
+    let ended = Session { since_us: live.since_us + 1, ..live.clone() };
+    assert_eq!(world.sessions.confirm(&dead).await.expect("read"), Registered::Replaced(ended));
+    let live = yes(world.sessions.confirm(&live).await);
     assert_eq!(world.of(1).await, std::slice::from_ref(&live));
-    assert!(live.since_us > dead.since_us);
-    assert_eq!(world.sessions.confirm(&dead).await.expect("read"), Confirmed::Replaced);
-    let live = world.sessions.register_again(Session { active: true, ..live }).await.expect("registered");
-    assert_eq!(world.sessions.confirm(&live).await.expect("read"), Confirmed::Registered(live));
+    assert_eq!(world.sessions.confirm(&dead).await.expect("read"), Registered::Replaced(live.clone()));
+    let live = yes(world.sessions.register_again(Session { active: true, ..live }).await);
+    assert_eq!(yes(world.sessions.confirm(&live).await), live);
+}
+
+/// A gateway stood still with a hello that it had read, while the device connected elsewhere.
+#[tokio::test]
+async fn a_hello_of_an_earlier_number_takes_no_later_connections_place() {
+    let world = honest(1 << 20);
+    let ((first, _), (second, _)) = (world.gateway("a", 1).await, world.gateway("b", 2).await);
+    let template = world.connect(1, 1, &first, 1).await;
+    world.sessions.unregister(&template).await.expect("unregistered");
+    let numbered = |number, gateway: &GatewayRef, connection| Session {
+        number,
+        gateway: gateway.clone(),
+        connection: ConnectionId(connection),
+        ..template.clone()
+    };
+    let live = yes(world.sessions.register(numbered(8, &second, 2)).await);
+    for stale in [7, 8] {
+        let refused = world.sessions.register(numbered(stale, &first, 3)).await.expect("read");
+        assert_eq!(refused, Registered::Replaced(live.clone()), "{stale} is not above 8");
+    }
+    assert_eq!(world.of(1).await, std::slice::from_ref(&live));
+
+    // Whatever somebody took the live one for meanwhile.
+    world.sessions.unregister(&live).await.expect("unregistered");
+    let ended = Session { since_us: live.since_us + 1, ..live.clone() };
+    assert_eq!(world.sessions.register(numbered(7, &first, 3)).await.expect("read"), Registered::Replaced(ended));
+    let live = yes(world.sessions.confirm(&live).await);
+    assert_eq!(world.of(1).await, std::slice::from_ref(&live));
+
+    // A client that does not count is the latest, whoever it is; the count goes on where it was.
+    let uncounted = yes(world.sessions.register(numbered(0, &first, 4)).await);
+    assert_eq!((uncounted.number, world.of(1).await), (8, vec![uncounted.clone()]));
+    assert_eq!(world.sessions.confirm(&live).await.expect("read"), Registered::Replaced(uncounted));
+    assert_eq!(yes(world.sessions.register(numbered(9, &first, 5)).await).number, 9);
 }
 
 #[tokio::test]
@@ -212,7 +257,7 @@ async fn a_lost_row_is_registered_again_by_its_connection() {
     let (gateway, _) = world.gateway("a", 1).await;
     let session = world.connect(1, 1, &gateway, 1).await;
     world.sessions.unregister(&session).await.expect("somebody took it for dead");
-    let Ok(Confirmed::Registered(again)) = world.sessions.confirm(&session).await else { panic!("it is not replaced") };
+    let again = yes(world.sessions.confirm(&session).await);
     assert_eq!(world.of(1).await, [again]);
 }
 
@@ -298,7 +343,7 @@ async fn a_stale_entry_costs_one_more_look_up() {
     let elsewhere = Sessions::new(&Services { cache: honest(1 << 20).services.cache, ..world.services.clone() });
     let moved = Session { gateway: b.clone(), ..stale.clone() };
     world.gateways.connected.lock().insert((b, target(&moved)));
-    elsewhere.register(moved).await.expect("registered");
+    yes(elsewhere.register(moved).await);
 
     assert_eq!(world.sessions.deliver(to_account(1, "hello")).await, []);
     let mut delivered: Vec<u64> = world.delivered().into_iter().map(|(connection, _)| connection).collect();
@@ -411,8 +456,8 @@ async fn a_cache_that_lies_misleads_nobody_for_longer_than_a_ping() {
                 // A ping: whatever the cache says, a live connection is neither closed nor left unregistered.
                 for session in live.values_mut() {
                     match world.sessions.confirm(session).await.expect("read") {
-                        Confirmed::Registered(confirmed) => *session = confirmed,
-                        Confirmed::Replaced => panic!("{session:?} is the device's only connection"),
+                        Registered::Yes(confirmed) => *session = confirmed,
+                        Registered::Replaced(_) => panic!("{session:?} is the device's only connection"),
                     }
                 }
             }

@@ -49,7 +49,7 @@ impl JwtIssuer {
             Algorithm::EdDsa => JwtKey::EdDsa(key),
         };
         let issuer = settings::JwtIssuer { issuer: self.issuer.clone(), audience: self.audience.clone(), key };
-        let refuse = |why| ConfigError::Value { key: "jwt_issuers".into(), why };
+        let refuse = |why| ConfigError::Invalid { origin: None, message: format!("jwt_issuers: {why}") };
         hudhud_roles::api::check_issuer(&issuer).map_err(refuse)?;
         Ok(issuer)
     }

@@ -1,12 +1,11 @@
 //! Limits of one process. Those of the protocol are not chosen: see `hudhud_proto::limits`.
 
-use super::ConfigError;
 use hudhud_roles::settings::{self, Settings};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The least `buffer_bytes_max`: one part in 64 of what is free is a frame and more.
-const BUFFER_BYTES_MIN: usize = 2 * 64 * hudhud_proto::limits::FRAME_BYTES_MAX;
+pub(super) const BUFFER_BYTES_MIN: usize = 2 * 64 * hudhud_proto::limits::FRAME_BYTES_MAX;
 /// What a connection holds beside what it shares with the others: its state, and a frame that is not whole yet.
 const CONNECTION_BYTES_MAX: u64 = 32 * 1_024 + hudhud_proto::limits::FRAME_BYTES_MAX as u64;
 /// The same before anybody proved who it is: less may be sent.
@@ -29,7 +28,7 @@ pub struct Limits {
     pub unauthenticated_max: usize,
     /// The same of one address.
     pub unauthenticated_per_address_max: usize,
-    /// How long a request's head may take, in milliseconds.
+    /// How long a request's head may take, and what comes before it (TLS, a proxy's word), each, in milliseconds.
     pub header_timeout_ms: u64,
     /// How long a request's body may take, in milliseconds.
     pub body_timeout_ms: u64,
@@ -78,47 +77,6 @@ impl Limits {
         let connections = strangers * STRANGER_BYTES_MAX + known * CONNECTION_BYTES_MAX;
         BASE_BYTES + self.cache_bytes_max + self.buffer_bytes_max as u64 + connections
     }
-
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let Self {
-            connections_max,
-            connections_per_address_max,
-            connections_per_account_max,
-            unauthenticated_max,
-            unauthenticated_per_address_max,
-            header_timeout_ms,
-            body_timeout_ms,
-            idle_timeout_ms,
-            ping_interval_ms,
-            hello_timeout_ms,
-            outbox_frames_max,
-            buffer_bytes_max,
-            cache_bytes_max: _,
-        } = *self;
-        let numbers = [
-            ("connections_max", connections_max as u64),
-            ("connections_per_address_max", connections_per_address_max as u64),
-            ("connections_per_account_max", connections_per_account_max as u64),
-            ("unauthenticated_max", unauthenticated_max as u64),
-            ("unauthenticated_per_address_max", unauthenticated_per_address_max as u64),
-            ("header_timeout_ms", header_timeout_ms),
-            ("body_timeout_ms", body_timeout_ms),
-            ("idle_timeout_ms", idle_timeout_ms),
-            ("ping_interval_ms", ping_interval_ms),
-            ("hello_timeout_ms", hello_timeout_ms),
-            ("outbox_frames_max", outbox_frames_max as u64),
-        ];
-        if buffer_bytes_max < BUFFER_BYTES_MIN {
-            let why = format!("at least {BUFFER_BYTES_MIN}, so that everybody's share takes a frame");
-            return Err(ConfigError::Value { key: "limits.buffer_bytes_max".to_owned(), why });
-        }
-        match numbers.into_iter().find(|(_, number)| !(1..=u64::from(u32::MAX)).contains(number)) {
-            Some((key, _)) => {
-                Err(ConfigError::Value { key: format!("limits.{key}"), why: format!("1 to {} is possible", u32::MAX) })
-            }
-            None => Ok(()),
-        }
-    }
 }
 
 /// So many at once, then one each interval.
@@ -151,14 +109,6 @@ macro_rules! rates {
                     burst: self.$name.burst,
                     interval: Duration::from_millis(self.$name.interval_ms),
                 }),* }
-            }
-
-            pub(super) fn check(&self) -> Result<(), ConfigError> {
-                $(if self.$name.burst == 0 || self.$name.interval_ms == 0 {
-                    let key = concat!("rates.", stringify!($name)).to_owned();
-                    return Err(ConfigError::Value { key, why: "burst and interval_ms are at least 1".to_owned() });
-                })*
-                Ok(())
             }
         }
     };

@@ -1,27 +1,35 @@
 //! What an operator chooses: a file, then the environment, then flags; each goes before the one before it. Everything has
 //! a default, so no file is needed.
 //!
-//! [`Config`] is the file's shape, and `default.toml` beside this file describes it to people. Durations and sizes are
-//! numbers whose name ends in their unit.
+//! [`Config`] is the file's shape, and [`keys`] describes it to people and checks it. Durations and sizes are numbers whose
+//! name ends in their unit.
 
 mod file;
 mod issuers;
+pub mod keys;
+mod kind;
+mod layers;
 mod limits;
 mod networks;
+mod page;
+#[cfg(test)]
+mod tests;
+mod tls;
 
 pub use file::ConfigError;
 pub use issuers::{Algorithm, JwtIssuer};
+pub use kind::Kind;
+pub use layers::{Layers, Origin};
 pub use limits::{Limits, Rate, Rates};
 pub use networks::Networks;
+pub use page::{default_file, page};
+pub use tls::{Acme, Source, Tls};
 
 use hudhud_roles::settings::{self, PasswordCost, Settings};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// The default file, with a comment at every key.
-pub const DEFAULT_FILE: &str = include_str!("default.toml");
 
 /// Everything that can be chosen.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -37,14 +45,18 @@ pub struct Config {
     pub gateway: String,
     /// Shards of the bus, fixed when the data folder is made.
     pub shards: u32,
-    /// Whether `GET /metrics` answers.
-    pub metrics: bool,
     /// Over how long a stop spreads its goodbyes, in milliseconds, so that clients do not all come back at once.
     pub drain_ms: u64,
     /// Origins whose pages may connect, beside those that this server's own host serves.
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Networks,
+    /// What trusted proxies say before anything else.
+    pub proxy_protocol: ProxyProtocol,
+    /// Whether the listener speaks TLS.
+    pub tls: Tls,
+    /// What those who run the server see of it, and where.
+    pub operators: Operators,
     /// Which products keep the data.
     pub engines: Engines,
     /// Who may register.
@@ -74,6 +86,26 @@ pub enum Role {
 impl Role {
     /// Every role.
     pub const ALL: [Self; 3] = [Self::Gateway, Self::Api, Self::Dispatcher];
+}
+
+/// Whether trusted proxies begin each connection with the PROXY protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// They begin with what the client said.
+    Off,
+    /// They begin with the client's address, in version 1 or 2.
+    On,
+}
+
+/// The listener for those who run the server, and for their machines.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Operators {
+    /// Where it listens, for nobody else to reach. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whether `GET /metrics` answers.
+    pub metrics: bool,
 }
 
 /// The URL of each engine; none means the embedded one in the data folder.
@@ -144,10 +176,12 @@ impl Default for Config {
             roles: Role::ALL.to_vec(),
             gateway: "gateway-1".into(),
             shards: 16,
-            metrics: true,
             drain_ms: 3_000,
             allowed_origins: Vec::new(),
             trusted_proxies: Networks::default(),
+            proxy_protocol: ProxyProtocol::Off,
+            tls: Tls::default(),
+            operators: Operators::default(),
             engines: Engines::default(),
             registration: Registration::default(),
             jwt_issuers: Vec::new(),
@@ -155,6 +189,12 @@ impl Default for Config {
             limits: Limits::default(),
             rates: Rates::default(),
         }
+    }
+}
+
+impl Default for Operators {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8_081)), metrics: true }
     }
 }
 
@@ -201,27 +241,38 @@ impl Config {
         })
     }
 
-    /// Refuses what fits its type and cannot work.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |key: &str, why: &str| Err(ConfigError::Value { key: key.to_owned(), why: why.to_owned() });
-        if Role::ALL.iter().any(|role| !self.roles.contains(role)) {
-            return refuse("roles", "all roles run in one process for now: list them all, or leave it out");
+    /// Refuses values that are possible each for itself and not together. Names the key to blame.
+    fn agree(&self) -> Result<(), (String, String)> {
+        let (chosen, default) = (&self.limits, Limits::default());
+        let limits = |limits: &Limits| {
+            [
+                ("connections_max", limits.connections_max),
+                ("connections_per_address_max", limits.connections_per_address_max),
+                ("connections_per_account_max", limits.connections_per_account_max),
+                ("unauthenticated_max", limits.unauthenticated_max),
+                ("unauthenticated_per_address_max", limits.unauthenticated_per_address_max),
+            ]
+        };
+        let (chosen, default) = (limits(chosen), limits(&default));
+        for (part, whole) in [(1, 0), (2, 0), (3, 0), (4, 3), (4, 1)] {
+            // A default gives way to what was chosen.
+            let both = [part, whole].iter().all(|&at| chosen[at] != default[at]);
+            if both && chosen[part].1 > chosen[whole].1 {
+                let [(part, many), (whole, fewer)] = [chosen[part], chosen[whole]];
+                let message = format!(
+                    "limits.{part} is {many}, more than limits.{whole}, which is {fewer}: lower it, or raise that"
+                );
+                return Err((format!("limits.{part}"), message));
+            }
         }
-        if self.gateway.is_empty() || self.gateway.len() > 64 {
-            return refuse("gateway", "a name has 1 to 64 bytes");
+        self.tls.chosen()?;
+        let mut issuers: Vec<&str> = self.jwt_issuers.iter().map(|issuer| issuer.issuer.as_str()).collect();
+        issuers.sort_unstable();
+        if let Some(pair) = issuers.windows(2).find(|pair| pair[0] == pair[1]) {
+            let message = format!("jwt_issuers has {:?} twice: one key would be used, and not the other", pair[0]);
+            return Err(("jwt_issuers".to_owned(), message));
         }
-        if !(1..=4_096).contains(&self.shards) {
-            return refuse("shards", "1 to 4096 shards are possible");
-        }
-        if let Some(origin) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
-            return refuse("allowed_origins", &format!("{origin:?} is no origin; one looks like https://chat.example"));
-        }
-        if self.log.filter.parse::<tracing_subscriber::EnvFilter>().is_err() {
-            return refuse("log.filter", "this is no filter; examples are info and hudhud_roles=debug,info");
-        }
-        self.limits.check()?;
-        self.rates.check()?;
-        self.settings().map(drop)
+        Ok(())
     }
 }
 
@@ -230,56 +281,4 @@ fn is_origin(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, host)| {
         matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', '@', ' '])
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The default file says what the defaults are: as it is, and with every key that is commented out taken in.
-    #[test]
-    fn the_default_file_is_the_defaults() {
-        assert_eq!(Config::parse(DEFAULT_FILE, "default.toml").expect("valid"), Config::default());
-        let taken_in: String = DEFAULT_FILE
-            .lines()
-            .filter(|line| !line.starts_with("## "))
-            .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line)))
-            .collect();
-        let mut config = Config::parse(&taken_in, "default.toml").expect("valid");
-        config.engines = Engines::default();
-        config.jwt_issuers.clear();
-        assert_eq!(config, Config::default());
-    }
-
-    /// Nothing that can be chosen is missing from the default file.
-    #[test]
-    fn the_default_file_has_every_key() {
-        let config = toml::Table::try_from(Config::default()).expect("a table");
-        for (key, value) in config {
-            let is_there = |key: &str| DEFAULT_FILE.lines().any(|line| line.trim_start_matches("# ").starts_with(key));
-            assert!(is_there(&format!("{key} =")) || is_there(&format!("[{key}]")) || is_there(&format!("[[{key}]]")));
-            for key in value.as_table().into_iter().flat_map(toml::Table::keys) {
-                assert!(is_there(&format!("{key} =")), "{key} is not in default.toml");
-            }
-        }
-    }
-
-    /// What cannot work is refused with the key that is to blame.
-    #[test]
-    fn values_that_cannot_work_are_refused() {
-        for (file, key) in [
-            ("roles = [\"api\"]", "roles"),
-            ("shards = 0", "shards"),
-            ("gateway = \"\"", "gateway"),
-            ("allowed_origins = [\"chat.example\"]", "allowed_origins"),
-            ("log.filter = \"a=b=c\"", "log.filter"),
-            ("limits.connections_max = 0", "limits.connections_max"),
-            ("limits.unauthenticated_max = 0", "limits.unauthenticated_max"),
-            ("limits.buffer_bytes_max = 1000", "limits.buffer_bytes_max"),
-            ("rates.sends = { burst = 0, interval_ms = 1 }", "rates.sends"),
-        ] {
-            let error = Config::parse(file, "x.toml").expect("valid TOML").check().expect_err(file);
-            assert!(error.to_string().starts_with(key), "{error}");
-        }
-    }
 }

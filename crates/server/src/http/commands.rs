@@ -37,6 +37,9 @@ pub async fn command(
     let who = authenticate(&http, info, &parts.headers, address).await?;
     if let Who::Account(caller) = &who {
         connection.place().prove(caller.account);
+        let span = tracing::Span::current();
+        span.record("account", tracing::field::display(caller.account));
+        span.record("device", tracing::field::display(caller.device));
     }
     // Of what waits in memory for clients; held until the answer is written.
     let mut charge = http.gateway.budget().charge();

@@ -1,4 +1,5 @@
-//! Everything that is served: commands over HTTP, the WebSocket, the OpenAPI document, and pages for operators.
+//! Everything that is served: commands over HTTP, the WebSocket, the OpenAPI document; and, on a listener of its own, what
+//! operators see.
 //!
 //! Every error is a problem document ([`problem`]). Sockets are in `crate::listen`; what commands do is in `hudhud_roles::api`.
 
@@ -7,6 +8,7 @@ mod body;
 mod commands;
 mod headers;
 mod metrics;
+mod operators;
 mod origin;
 mod pages;
 pub mod problem;
@@ -16,6 +18,7 @@ mod transport;
 
 pub use address::{Peer, network};
 pub use metrics::HttpMetrics;
+pub use operators::{CONNECTIONS as OPERATORS_CONNECTIONS, Operators, router as operators_router};
 pub use origin::Origins;
 pub use readiness::Readiness;
 pub use socket::{STRANGER_BYTES_MAX, open as open_socket};
@@ -33,7 +36,6 @@ use hudhud_proto::v1::ErrorCode;
 use hudhud_roles::api::Api;
 use hudhud_roles::gateway::Gateway;
 use problem::Problem;
-use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -52,8 +54,6 @@ pub struct Http {
     pub runtime: Runtime,
     /// Whether requests are wanted.
     pub readiness: Arc<Readiness>,
-    /// What is counted; none where `GET /metrics` is off.
-    pub registry: Option<Registry>,
     /// What is counted of HTTP itself.
     pub metrics: HttpMetrics,
     /// The OpenAPI document.
@@ -79,13 +79,28 @@ pub fn router(http: Arc<Http>) -> Router {
         .route("/v1/ws", get(socket::upgrade).connect(socket::upgrade))
         .route("/v1/{command}", post(commands::command));
     let cross_origin = http.origins.cors();
-    finish(router, http).layer(tower::util::option_layer(cross_origin))
+    let seen = http.seen();
+    finish(router, http, seen, "there is nothing at this path: GET /openapi.json lists what there is")
+        .layer(tower::util::option_layer(cross_origin))
 }
 
-/// What is served to connections beyond the limit: why, and what operators need to see it.
-pub fn refusing_router(http: Arc<Http>) -> Router {
+/// What is served to connections beyond the limit: why.
+pub fn refusing_router(http: &Http) -> Router {
     let refuse = || async { no_room() };
-    finish(pages::operators(), http).fallback(refuse)
+    Router::new().fallback(refuse).layer(axum::middleware::from_fn_with_state(http.seen(), headers::add))
+}
+
+/// What is served to who speaks plain HTTP where TLS is spoken: what to do.
+pub fn plain_router(http: &Http) -> Router {
+    let detail = "this port speaks TLS: begin the address with https:// or wss://";
+    let refuse = move || async move { Problem::of_http(StatusCode::BAD_REQUEST, ErrorCode::Invalid, detail) };
+    Router::new().fallback(refuse).layer(axum::middleware::from_fn_with_state(http.seen(), headers::add))
+}
+
+impl Http {
+    fn seen(&self) -> headers::Seen {
+        headers::Seen { runtime: self.runtime.clone(), metrics: self.metrics.clone() }
+    }
 }
 
 /// There is no place for a connection more.
@@ -93,15 +108,19 @@ fn no_room() -> Problem {
     Problem::unavailable("this server, or your address, has all the connections that it may", NO_ROOM_RETRY_MS)
 }
 
-fn finish(router: Router<Arc<Http>>, http: Arc<Http>) -> Router {
-    let nothing =
-        || async { Problem::not_found("there is nothing at this path: GET /openapi.json lists what there is") };
+/// What is the same for every path. `nothing` is for paths where there is nothing.
+fn finish<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    state: S,
+    seen: headers::Seen,
+    nothing: &'static str,
+) -> Router {
     router
-        .fallback(nothing)
+        .fallback(move || async move { Problem::not_found(nothing) })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(axum::middleware::from_fn_with_state(http.clone(), headers::add))
-        .with_state(http)
+        .layer(axum::middleware::from_fn_with_state(seen, headers::add))
+        .with_state(state)
 }
 
 /// A handler's panic is a bug of ours. The panic itself is in the log by now: the hook of `telemetry` wrote it.

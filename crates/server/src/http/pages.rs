@@ -1,4 +1,4 @@
-//! What is read by people and by the machines that watch this one.
+//! What is read by people, and by programs before they speak to this server.
 
 use super::Http;
 use super::problem::{self, Problem};
@@ -11,36 +11,13 @@ use axum::routing::get;
 use std::sync::Arc;
 
 const ABOUT: &str = include_str!("about.html");
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All pages.
 pub fn router() -> Router<Arc<Http>> {
-    operators()
+    Router::new()
         .route("/", get(|| async { Html(ABOUT) }))
         .route("/openapi.json", get(openapi))
         .route(&format!("{}{{code}}", problem::TYPE_PREFIX), get(explain))
-}
-
-/// What has to answer even when the server is full.
-pub fn operators() -> Router<Arc<Http>> {
-    Router::new()
-        .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-}
-
-async fn ready(State(http): State<Arc<Http>>) -> Result<&'static str, Problem> {
-    match http.readiness.refusal() {
-        None => Ok("ready\n"),
-        Some(why) => Err(Problem::unavailable(why, 1_000)),
-    }
-}
-
-async fn metrics(State(http): State<Arc<Http>>) -> Result<Response, Problem> {
-    let registry = http.registry.as_ref().ok_or_else(|| Problem::not_found("metrics are turned off"))?;
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, registry).expect("a string takes everything");
-    Ok(typed(text, OPENMETRICS))
 }
 
 async fn openapi(State(http): State<Arc<Http>>) -> Response {
@@ -57,7 +34,8 @@ async fn explain(State(http): State<Arc<Http>>, path: Result<Path<String>, PathR
     Ok(format!("{name} (HTTP {})\n\n{words}\n", hudhud_proto::http_status(code)))
 }
 
-fn typed(body: impl IntoResponse, media_type: &'static str) -> Response {
+/// A body with its media type.
+pub fn typed(body: impl IntoResponse, media_type: &'static str) -> Response {
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response

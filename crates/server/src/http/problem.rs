@@ -63,7 +63,7 @@ impl From<ProtocolError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Self { status, error: ProtocolError { code, message, retry_after_ms } } = self;
+        let Self { status, error: ProtocolError { code, message, retry_after_ms, .. } } = self;
         let document = Document {
             r#type: format!("{TYPE_PREFIX}{}", slug(code)),
             title: title(code),

@@ -21,6 +21,8 @@ use tokio_util::task::TaskTracker;
 /// A connection that says nothing costs its buffers, so they are small; one that says much fills them often, which costs less
 /// than it looks: each holds a frame of a text message.
 const READ_BUFFER_BYTES: usize = 1_024;
+/// Frames that leave together are written together, so many bytes at a time. Holds no memory while nothing is written.
+const WRITE_BUFFER_BYTES: usize = 16 * 1_024;
 /// What may come over a WebSocket until somebody said hello with a valid token: a registration or some log-ins, and the hello.
 pub const STRANGER_BYTES_MAX: usize = 64 * 1_024;
 
@@ -84,7 +86,7 @@ where
     let sockets = sockets.clone();
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_frame_size(frame_bytes_max)
         .max_message_size(frame_bytes_max)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket broke while it was opened"))

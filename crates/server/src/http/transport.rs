@@ -1,5 +1,6 @@
 //! A WebSocket as the gateway sees one: whole frames, both ways.
 
+use super::STRANGER_BYTES_MAX;
 use crate::crowd::Place;
 use crate::listen::Busy;
 use async_trait::async_trait;
@@ -38,6 +39,11 @@ impl Messages {
                 biased;
                 () = self.place.given_away() => return None,
                 message = self.socket.recv() => message?,
+                () = self.place.overspent() => {
+                    let reason = format!("more than {STRANGER_BYTES_MAX} bytes before a hello with a valid token");
+                    self.close(close_code::POLICY, &reason).await;
+                    return None;
+                }
             };
             return match message {
                 // Pings are answered by the library. They count for nothing: a frame of the protocol shows that a client

@@ -82,21 +82,9 @@ fn paths(schema: &Schema) -> Map<String, Value> {
     for (path, id, summary, media_type) in [
         ("/", "about", "What this server is, for people.", "text/html"),
         ("/openapi.json", "openapi", "This document.", "application/json"),
-        ("/healthz", "health", "Whether the process lives.", "text/plain"),
     ] {
         paths.insert(path.into(), json!({ "get": page(id, summary, media_type) }));
     }
-    let mut ready = page(
-        "ready",
-        "Whether the server takes requests: not before its engines are open, nor while it drains.",
-        "text/plain",
-    );
-    ready["responses"]["503"] = json!({ "$ref": "#/components/responses/Problem" });
-    paths.insert("/readyz".into(), json!({ "get": ready }));
-    let mut metrics =
-        page("metrics", "What is counted, in the text format of Prometheus.", "application/openmetrics-text");
-    metrics["responses"]["404"] = json!({ "$ref": "#/components/responses/Problem" });
-    paths.insert("/metrics".into(), json!({ "get": metrics }));
     let mut explained = page("problem", "What a problem's `type` means, for people.", "text/plain");
     explained["parameters"] = json!([{
         "name": "code",

@@ -22,7 +22,7 @@ mod volume;
 
 pub use backup::{BYTES_PER_S, Backup, back_up};
 pub use restore::{Compare, Restored, restore};
-pub use socket::{Request, ask, listen};
+pub use socket::{Request, ask, is_served, listen};
 pub use verify::{Verdict, verify};
 
 use crate::Failure;

@@ -129,6 +129,11 @@ async fn serve(stream: UnixStream, engines: Embedded, stop: CancellationToken, w
     writer.shutdown().await
 }
 
+/// Whether a server has this data folder open and answers.
+pub fn is_served(data: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(data.join(SOCKET)).is_ok()
+}
+
 /// Asks the server that has this data folder open. `None` where there is none.
 pub async fn ask(data: &Path, request: &Request) -> Option<Result<Backup, Failure>> {
     let path = data.join(SOCKET);

@@ -21,11 +21,13 @@ fn text(bytes: &[u8]) -> &str {
 /// A server in a folder of its own, and the address that it prints.
 fn start(folder: &std::path::Path) -> (Child, String) {
     let data = folder.display().to_string();
-    let mut command = hudhud(&["--listen", "127.0.0.1:0", "--data", &data]);
+    let mut command = hudhud(&["--listen", "127.0.0.1:0", "--operators-listen", "127.0.0.1:0", "--data", &data]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
     let output = child.stdout.take().expect("it is piped");
     let first = BufReader::new(output).lines().next().expect("it says where it listens").expect("text");
-    let (_, address) = first.split_once("http://").expect("an address");
+    let (_, addresses) = first.split_once("http://").expect("an address");
+    let (address, operators) = addresses.split_once(", for its operators on http://").expect("and another");
+    std::net::TcpStream::connect(operators).expect("operators can ask");
     (child, address.to_owned())
 }
 
@@ -54,7 +56,7 @@ fn it_says_why_it_does_not_start() {
     for (arguments, code, message) in [
         (["--listen", "127.0.0.1:0", "--data", &data], 73, "another process"),
         (["--listen", &address, "--data", &other], 69, "--listen"),
-        (["--listen", "127.0.0.1:0", "--config", &file], 78, "hudhud.toml:2: there is no key \"lisen\""),
+        (["--listen", "127.0.0.1:0", "--config", &file], 2, "hudhud.toml:2: there is no key \"lisen\""),
         (["--listen", "127.0.0.1:0", "--messages", "sqlite:x"], 73, "embedded:"),
     ] {
         let output = run(&arguments);

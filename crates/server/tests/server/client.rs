@@ -46,7 +46,8 @@ impl Client {
     /// A connection that has said hello.
     pub async fn of(server: &Server, person: &Person, encoding: Encoding) -> Self {
         let mut client = Self::connect(server, encoding).await;
-        let hello = v1::Hello { token: person.token.clone(), client: "test".into(), active: true };
+        let hello =
+            v1::Hello { token: person.token.clone(), client: "test".into(), active: true, ..v1::Hello::default() };
         match client.request(Command::Hello(hello)).await {
             Event::Welcome(welcome) => assert_eq!(welcome.limits.frame_bytes_max, 131_072),
             other => panic!("no welcome but {other:?}"),
@@ -127,6 +128,7 @@ pub fn error(event: Event) -> ProtocolError {
             code: error.code.as_known().unwrap_or_default(),
             message: error.message,
             retry_after_ms: error.retry_after_ms,
+            connection_number: error.connection_number,
         },
         other => panic!("no error but {other:?}"),
     }

@@ -134,7 +134,7 @@ async fn a_full_disk_is_answered_before_anything_is_stored_and_recovers_by_itsel
         assert_eq!((refused.code, refused.retry_after_ms), (ErrorCode::Full, 5_000));
         // Who reads is served, and balancers keep sending people here.
         assert_eq!(texts(&server, &bob, &conversation, 1).await, ["before"]);
-        assert_eq!(server.get("/readyz").await.status, 200);
+        assert_eq!(server.watch("/readyz").await.status, 200);
         is_full.store(false, Ordering::SeqCst);
     }
     server.command("send", &alice, to(&bob, 9, "after")).await;

@@ -64,8 +64,12 @@ async fn a_port_has_one_server() {
     let mut second = config(&folder);
     second.listen = server.address();
     let failure = hudhud_server::start(second).await.err().expect("the port is in use");
-    assert!(matches!(failure, Failure::AddressInUse(_)) && failure.code() == 69);
+    assert!(matches!(failure, Failure::AddressInUse { .. }) && failure.code() == 69);
     assert!(failure.to_string().contains("--listen"), "{failure}");
+    let mut second = config(&folder);
+    second.operators.listen = server.running.operators_address();
+    let failure = hudhud_server::start(second).await.err().expect("that port is in use as well");
+    assert!(failure.code() == 69 && failure.to_string().contains("--operators-listen"), "{failure}");
     server.stop().await;
 }
 

@@ -1,20 +1,29 @@
 //! The server from outside: real servers on free ports with embedded engines in folders of their own.
 
 mod access;
+mod acme;
 mod alike;
 mod binary;
 mod chat;
 mod client;
 mod commands;
+mod corrupt;
+mod deploy;
+mod doctor;
 mod full;
+mod install;
 mod kept;
 mod lifecycle;
 mod listener;
+mod logs;
+mod metrics_page;
 mod openapi;
 mod operators;
 mod problems;
 mod process;
 mod protocol_page;
+mod proxied;
 mod safekeeping;
 mod server;
+mod tls;
 mod websocket;

@@ -3,27 +3,36 @@
 use crate::server::Server;
 use serde_json::json;
 
-/// A server that runs says so, and says what it counted.
+/// A server that runs says so, and says what it counted, to operators alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_server_is_watched() {
     let server = Server::start().await;
-    assert_eq!(server.get("/healthz").await.text(), "alive\n");
-    assert_eq!(server.get("/readyz").await.text(), "ready\n");
+    assert_eq!(server.watch("/healthz").await.text(), "alive\n");
+    assert_eq!(server.watch("/readyz").await.text(), "ready\n");
     server.register("alice").await;
-    let metrics = server.get("/metrics").await;
+    let metrics = server.watch("/metrics").await;
     assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
-    for line in ["hudhud_commands_total{command=\"register\"} 1", "hudhud_http_requests_total{status=\"200\"} 3"] {
+    for line in [
+        "hudhud_commands_total{command=\"register\"} 1",
+        "hudhud_http_requests_total{status=\"200\"} 1",
+        "hudhud_bus_records_total 0",
+        "hudhud_bus_syncs_total 0",
+    ] {
         assert!(metrics.text().lines().any(|found| found == line), "{line:?} is not in\n{}", metrics.text());
     }
     assert!(metrics.text().ends_with("# EOF\n"));
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(server.get(path).await.status, 404, "{path} is for operators");
+    }
+    assert_eq!(server.watch("/openapi.json").await.status, 404, "that is for everybody");
     server.stop().await;
 }
 
 /// Metrics can be turned off.
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_can_be_off() {
-    let server = Server::with(|config| config.metrics = false).await;
-    assert_eq!(server.get("/metrics").await.status, 404);
+    let server = Server::with(|config| config.operators.metrics = false).await;
+    assert_eq!(server.watch("/metrics").await.status, 404);
     server.stop().await;
 }
 

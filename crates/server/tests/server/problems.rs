@@ -44,7 +44,7 @@ async fn each_mistake_has_its_status() {
         (post("/v1/%ff", &[json_type, as_alice], b"{}"), 404, "NOT_FOUND"),
         (post("/v1/hello", &[json_type, as_alice], b"{}"), 404, "NOT_FOUND"),
         (post("/v2/send", &[json_type, as_alice], b"{}"), 404, "NOT_FOUND"),
-        (post("/readyz", &[], b""), 405, "INVALID"),
+        (post("/openapi.json", &[], b""), 405, "INVALID"),
         (Request::get("/v1/send").body(Full::default()).expect("a request"), 405, "INVALID"),
         (Request::get("/problems/bad-luck").body(Full::default()).expect("a request"), 404, "NOT_FOUND"),
     ] {

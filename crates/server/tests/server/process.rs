@@ -45,10 +45,13 @@ impl Process {
         std::fs::write(&file, config).expect("written");
         let (file, data) = (file.display().to_string(), data.display().to_string());
         let mut command = hudhud(&["--listen", "127.0.0.1:0", "--data", &data, "--config", &file, "--log", "warn"]);
+        // In the environment: earlier versions, which are started here too, do not know it.
+        command.env("HUDHUD_OPERATORS__LISTEN", "127.0.0.1:0");
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let first = lines.next().expect("it says where it listens").expect("text");
         let (_, address) = first.split_once("http://").expect("an address");
+        let address = address.split(',').next().expect("a split has a first part");
         Self { child, address: address.parse().expect("an address") }
     }
 

@@ -12,6 +12,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -39,6 +40,7 @@ pub struct Person {
 /// A configuration for a test: a free port, cheap passwords, a short goodbye.
 pub fn config(folder: &TempDir) -> Config {
     let mut config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
+    config.operators.listen.set_port(0);
     config.data = folder.path().join("data");
     config.drain_ms = 1;
     config.registration.password_memory_kib = 64;
@@ -76,6 +78,12 @@ impl Server {
         self.request(Request::get(path).body(Full::default()).expect("a request")).await
     }
 
+    /// As [`Self::get`], where operators are served.
+    pub async fn watch(&self, path: &str) -> Answer {
+        let request = Request::get(path).body(Full::default()).expect("a request");
+        self::request(self.running.operators_address(), request).await.expect("an answer")
+    }
+
     /// Gives a command and returns whatever comes back.
     pub async fn post(&self, command: &str, token: Option<&str>, body: Value) -> Answer {
         let mut request = Request::builder()
@@ -111,7 +119,14 @@ impl Server {
 /// Asks a server, whoever started it.
 pub async fn request(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Result<Answer, Box<dyn Error>> {
     request.headers_mut().entry(HOST).or_insert(address.to_string().parse()?);
-    let stream = TcpStream::connect(address).await?;
+    send_on(TcpStream::connect(address).await?, request).await
+}
+
+/// Asks over a connection, with HTTP/1.1.
+pub async fn send_on<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, Box<dyn Error>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let (head, body) = sender.send_request(request).await?.into_parts();

@@ -3,7 +3,7 @@
 use crate::client::{Client, error, open};
 use crate::server::Server;
 use bytes::Bytes;
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use hudhud_proto::limits::FRAME_BYTES_MAX;
 use hudhud_proto::v1::{self, ErrorCode, client_frame::Command, server_frame::Event};
 use hudhud_proto::{Encoding, ProtocolError};
@@ -100,6 +100,30 @@ async fn what_a_socket_does_not_take_ends_it() {
         let close = client.closed().await;
         assert_eq!(u16::from(close.code), code, "{close:?}");
         assert!(!close.reason.is_empty());
+    }
+    server.stop().await;
+}
+
+/// Strangers have a bound, and are told so, however much they still have to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_much_before_a_hello_is_closed_with_a_reason() {
+    let server = Server::start().await;
+    for encoding in Encoding::ALL {
+        let client = Client::connect(&server, encoding).await;
+        let (mut writing, mut reading) = client.socket.split();
+        let flood = tokio::spawn(async move {
+            let frame = vec![b' '; FRAME_BYTES_MAX];
+            while writing.send(Message::binary(frame.clone())).await.is_ok() {}
+        });
+        let close = loop {
+            let message = reading.next().await.expect("it is closed, not cut").expect("it is a WebSocket");
+            if let Message::Close(close) = message {
+                break close.expect("the server says why");
+            }
+        };
+        assert_eq!(u16::from(close.code), 1008, "{close:?}");
+        assert!(close.reason.contains("65536 bytes before a hello"), "{close:?}");
+        flood.abort();
     }
     server.stop().await;
 }

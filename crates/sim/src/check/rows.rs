@@ -3,7 +3,7 @@
 use super::observer::{Observer, Placed};
 use crate::world::World;
 use hudhud_ports::{Table, Write};
-use hudhud_proto::v1::{Entry, MemberRow, SeqRow, SequencedRow};
+use hudhud_proto::v1::{Entry, MemberRow, SeqRow, SequencedRow, SessionRow};
 use hudhud_proto::{AccountId, ConversationId, DeviceId, Message, Seq};
 use hudhud_roles::tables::{self, AcceptedPart, Watermark};
 
@@ -31,7 +31,9 @@ pub fn written(world: &World, write: &Write) {
             world.observer().refused.insert(message);
         }
     } else if is(tables::SESSIONS) {
-        if let Ok(device) = DeviceId::from_slice(&write.key.sort) {
+        if let (Ok(device), Ok(row)) = (DeviceId::from_slice(&write.key.sort), SessionRow::decode_from_slice(value))
+            && !row.has_ended
+        {
             world.observer().registered.insert(device, world.now());
         }
     } else if is(tables::CONVERSATION)

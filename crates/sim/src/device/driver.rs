@@ -9,7 +9,7 @@ use crate::world::World;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hudhud_client::{
-    Change, Client, Closed, Command, Connection, Event, Input, Moment, Options, OutgoingState, Output, Storage as _,
+    Change, Client, Closed, Connection, Event, Input, Moment, Options, OutgoingState, Output, Storage as _,
 };
 use hudhud_proto::v1::server_frame;
 use std::collections::VecDeque;
@@ -248,11 +248,9 @@ impl Driver {
                     world.observer().violate(11, what, vec![name.to_string()]);
                 }
             }
-            // It has one connection at a time, so this is wrong: a gateway stood still for longer than its lease with a hello that
-            // it had read before. The page of what is not guaranteed says so, and that a person goes online again.
             Event::Replaced => {
-                world.note(format_args!("{name} was told that another connection took its place, and has no other"));
-                device.want(Command::GoOnline);
+                let what = format!("{name} was told that another connection took its place, and has no other");
+                world.observer().violate(10, what, vec![name.to_string()]);
             }
             Event::Answer { tag, result } => {
                 if let Ok(server_frame::Event::ChangeAccepted(accepted)) = &result {

@@ -56,7 +56,7 @@ fn in_words(world: &World, write: &Write) -> Option<String> {
     }
     if is(tables::SESSIONS) {
         let device = world.device(DeviceId::from_slice(&write.key.sort).ok()?);
-        let Some(row) = value::<SessionRow>(write) else {
+        let Some(row) = value::<SessionRow>(write).filter(|row| !row.has_ended) else {
             return Some(format!("took {device} out, as of {:x}", write.version));
         };
         let (gateway, connection) = (row.gateway, row.connection);

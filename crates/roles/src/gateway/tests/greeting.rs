@@ -92,6 +92,42 @@ async fn a_device_that_connects_to_another_gateway_is_found_there() {
     assert_eq!((first.close_code(), second.close_code()), (Some(close::REPLACED.code), None), "by the next ping");
 }
 
+/// Of the same gateway, the registry knows; of another one, the row.
+#[tokio::test]
+async fn a_hello_that_was_under_way_for_long_does_not_replace_a_later_connection() {
+    let world = World::new().await;
+    let (alice, token) = world.register("alice").await;
+    let other = gateway(&world.services, &world.local, "other");
+    other.start().await.expect("started");
+    let mut live = world.connect();
+    live.say_hello_numbered(&token, false, 5);
+    settle().await;
+    assert!(matches!(live.events()[..], [Event::Welcome(_)]));
+    for mut stale in [world.connect(), Client::connect(&other, Encoding::Protobuf)] {
+        stale.say_hello_numbered(&token, false, 4);
+        settle().await;
+        let events = stale.events();
+        let [Event::Error(error)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(
+            (error.code.as_known(), error.connection_number),
+            (Some(ErrorCode::Conflict), 5),
+            "{}",
+            error.message
+        );
+        world.pass(CLOSE_GRACE).await;
+        assert_eq!(world.post(&alice, 1).await, []);
+        settle().await;
+        assert_eq!((live.events(), live.close_code()), (vec![typing_event(1)], None));
+    }
+    // A device that lost count goes on from what it was told.
+    let mut restored = Client::connect(&other, Encoding::Protobuf);
+    restored.say_hello_numbered(&token, false, 6);
+    settle().await;
+    assert!(matches!(restored.events()[..], [Event::Welcome(_)]));
+    world.pass(world.services.settings.ping_interval).await;
+    assert_eq!(live.close_code(), Some(close::REPLACED.code), "by the next ping");
+}
+
 #[tokio::test]
 async fn a_new_connection_waits_for_the_sends_of_the_old_one() {
     let world = World::new().await;

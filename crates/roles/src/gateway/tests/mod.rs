@@ -231,7 +231,16 @@ impl Client {
     }
 
     fn say_hello(&mut self, token: &str, active: bool) {
-        self.give(Command::Hello(v1::Hello { token: token.into(), client: "test/1".into(), active }));
+        self.say_hello_numbered(token, active, 0);
+    }
+
+    fn say_hello_numbered(&mut self, token: &str, active: bool, connection_number: u64) {
+        self.give(Command::Hello(v1::Hello {
+            token: token.into(),
+            client: "test/1".into(),
+            active,
+            connection_number,
+        }));
     }
 
     async fn hello(&mut self, token: &str) {

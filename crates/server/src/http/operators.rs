@@ -1,0 +1,54 @@
+//! What those who run the server, and the machines that watch it, are served: on a listener of its own, which answers however
+//! full the other one is. Nobody logs in here: who reaches the port may ask.
+
+use super::pages::typed;
+use super::problem::Problem;
+use super::{HttpMetrics, Readiness, finish, headers};
+use crate::crowd::Bounds;
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use hudhud_ports::Runtime;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Connections of operators; the oldest makes room for the next.
+pub const CONNECTIONS: Bounds =
+    Bounds { all: 64, per_address: 64, per_account: 0, strangers: 64, strangers_per_address: 64 };
+
+/// What the handlers share.
+pub struct Operators {
+    /// Whether requests are wanted.
+    pub readiness: Arc<Readiness>,
+    /// What is counted; none where `GET /metrics` is off.
+    pub registry: Option<Registry>,
+    /// Time and randomness.
+    pub runtime: Runtime,
+}
+
+/// Everything that operators are served.
+pub fn router(operators: Arc<Operators>) -> Router {
+    // What is asked here is counted nowhere: the metrics are about the people who chat.
+    let seen = headers::Seen { runtime: operators.runtime.clone(), metrics: HttpMetrics::unregistered() };
+    let router = Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics));
+    finish(router, operators, seen, "operators are served /healthz, /readyz and /metrics here")
+}
+
+async fn ready(State(operators): State<Arc<Operators>>) -> Result<&'static str, Problem> {
+    match operators.readiness.refusal() {
+        None => Ok("ready\n"),
+        Some(why) => Err(Problem::unavailable(why, 1_000)),
+    }
+}
+
+async fn metrics(State(operators): State<Arc<Operators>>) -> Result<Response, Problem> {
+    let registry = operators.registry.as_ref().ok_or_else(|| Problem::not_found("metrics are turned off"))?;
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).expect("a string takes everything");
+    Ok(typed(text, OPENMETRICS))
+}
