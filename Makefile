@@ -80,9 +80,10 @@ mutants: deps-build ## Mistakes put into the real code, one at a time: the simul
 	@$(BIN)/mutants $(ARGS)
 
 .PHONY: bench
-bench: deps-build ## Measure, and write the table of docs/benchmarks.md anew (20 minutes). ARGS="--json after.json"
+bench: deps-build ## Measure, and write docs/benchmarks.md, profile.json and plan.md anew (25 minutes). ARGS="--only idle,pairs"
 	@cargo build --locked --release --package hudhud-server --package hudhud-bench
-	@$(or $(CARGO_TARGET_DIR),target)/release/bench set --page docs/benchmarks.md $(ARGS)
+	@$(or $(CARGO_TARGET_DIR),target)/release/bench set --page docs/benchmarks.md --json docs/profile.json $(ARGS)
+	@$(or $(CARGO_TARGET_DIR),target)/release/bench plan --profile docs/profile.json --page docs/plan.md
 
 .PHONY: times
 times: deps-build ## Whether answers that look alike take alike long. Let nothing else run meanwhile

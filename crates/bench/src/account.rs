@@ -2,13 +2,13 @@
 //! thousand of them would be the longest part of a measurement.
 
 use crate::connection::{Connection, source};
+use crate::destination::Destination;
 use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hudhud_proto::v1::{LogInJwt, server_frame::Event};
 use hudhud_proto::{AccountId, DeviceId};
 use jsonwebtoken::{EncodingKey, Header};
 use serde::Serialize;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 /// What the tokens carry as `iss`.
@@ -52,12 +52,12 @@ impl Issuer {
     }
 
     /// Makes accounts that nobody had before: `group` and a number name them.
-    pub async fn accounts(&self, server: SocketAddr, group: &str, count: usize) -> anyhow::Result<Vec<Account>> {
+    pub async fn accounts(&self, server: &Destination, group: &str, count: usize) -> anyhow::Result<Vec<Account>> {
         let log_ins = (0..count).map(|n| self.log_in(server, source(n), format!("{group}-{n}")));
         stream::iter(log_ins).buffered(TOGETHER).try_collect().await
     }
 
-    async fn log_in(&self, server: SocketAddr, from: std::net::IpAddr, subject: String) -> anyhow::Result<Account> {
+    async fn log_in(&self, server: &Destination, from: std::net::IpAddr, subject: String) -> anyhow::Result<Account> {
         let until =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")? + VALID;
         let claims = Claims { iss: ISSUER, aud: AUDIENCE, sub: &subject, exp: until.as_secs() };

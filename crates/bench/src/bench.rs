@@ -72,12 +72,12 @@ impl Bench {
 
     /// Accounts without a past.
     pub async fn accounts(&self, count: usize) -> anyhow::Result<Vec<Account>> {
-        self.server.issuer().accounts(self.server.address(), &self.group(), count).await
+        self.server.issuer().accounts(self.server.destination(), &self.group(), count).await
     }
 
     /// A connection with a session for each account, in their order.
     pub async fn connect(&self, accounts: &[Account]) -> anyhow::Result<Vec<Connection>> {
-        connect(self.server.address(), 0, accounts).await
+        connect(self.server.destination(), 0, accounts).await
     }
 
     /// Counts the CPU time of a process among that of the load. One that ends counts no more.

@@ -3,13 +3,13 @@
 //! Frames that are ready are read together and answered in one write, as good clients do.
 
 use crate::account::Account;
+use crate::destination::{Destination, Stream};
 use anyhow::{Context as _, bail};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, TryStreamExt as _, stream};
 use hudhud_proto::Encoding;
 use hudhud_proto::v1::{self, ClientFrame, ServerFrame, client_frame::Command, server_frame::Event};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -30,7 +30,7 @@ const READ_BYTES: usize = 2 * 1_024;
 
 /// A connection.
 pub struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     requests: u64,
 }
 
@@ -41,7 +41,7 @@ pub fn source(n: usize) -> IpAddr {
 }
 
 /// A connection with a session for each account, in their order. `first` is the number of the first one's source.
-pub async fn connect(server: SocketAddr, first: usize, accounts: &[Account]) -> anyhow::Result<Vec<Connection>> {
+pub async fn connect(server: &Destination, first: usize, accounts: &[Account]) -> anyhow::Result<Vec<Connection>> {
     let opening =
         accounts.iter().enumerate().map(|(n, account)| Connection::resume(server, source(first + n), account));
     stream::iter(opening).buffered(CONNECTING_MAX).try_collect().await
@@ -49,12 +49,9 @@ pub async fn connect(server: SocketAddr, first: usize, accounts: &[Account]) -> 
 
 impl Connection {
     /// Connects from an address of this machine.
-    pub async fn open(server: SocketAddr, source: IpAddr) -> anyhow::Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind((source, 0).into()).with_context(|| format!("{source} has no free port"))?;
-        let stream = socket.connect(server).await.with_context(|| format!("{server} takes no connection"))?;
-        stream.set_nodelay(true)?;
-        let mut request = format!("ws://{server}/v1/ws").into_client_request().expect("an address makes a URL");
+    pub async fn open(server: &Destination, source: IpAddr) -> anyhow::Result<Self> {
+        let stream = timeout(PATIENCE, server.open(source)).await.context("the server opens no connection")??;
+        let mut request = server.url().into_client_request().expect("an address makes a URL");
         let subprotocol = HeaderValue::from_static(Encoding::Protobuf.subprotocol());
         request.headers_mut().insert("sec-websocket-protocol", subprotocol);
         let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
@@ -64,7 +61,7 @@ impl Connection {
     }
 
     /// Connects and opens a session.
-    pub async fn resume(server: SocketAddr, source: IpAddr, account: &Account) -> anyhow::Result<Self> {
+    pub async fn resume(server: &Destination, source: IpAddr, account: &Account) -> anyhow::Result<Self> {
         let mut connection = Self::open(server, source).await?;
         let hello = v1::Hello { token: account.token.clone(), client: "bench".to_owned(), ..Default::default() };
         match connection.ask(hello.into()).await? {

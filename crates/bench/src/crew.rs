@@ -6,6 +6,7 @@
 use crate::account::Issuer;
 use crate::bench::{Bench, go_on};
 use crate::connection::connect;
+use crate::destination::Destination;
 use crate::latency::Recorded;
 use crate::proc::Process;
 use crate::server::SECRET;
@@ -15,7 +16,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
-use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -32,7 +32,7 @@ const ORDER_MAX: Duration = Duration::from_secs(600);
 #[derive(Serialize, Deserialize)]
 pub struct Job {
     /// The server.
-    pub server: SocketAddr,
+    pub server: Destination,
     /// Names the accounts, which nobody had before.
     pub group: String,
     /// Connections of the processes before: decides the source addresses.
@@ -93,7 +93,7 @@ impl Crew {
     pub async fn start(bench: &Bench, loads: Vec<Load>, each: usize) -> anyhow::Result<Self> {
         let mut workers = Vec::new();
         for (n, load) in loads.into_iter().enumerate() {
-            let job = Job { server: bench.server.address(), group: bench.group(), first: n * each, load };
+            let job = Job { server: bench.server.destination().clone(), group: bench.group(), first: n * each, load };
             let mut command = Command::new(std::env::current_exe()?);
             command.arg(WORK).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
             let mut process = command.spawn().context("this program can't be started again")?;
@@ -193,7 +193,7 @@ async fn obey(lines: &mut mpsc::UnboundedReceiver<String>) -> anyhow::Result<()>
         Load::Idle(options) => options.connections,
         Load::Pairs(options) => 2 * options.pairs,
     };
-    let accounts = Issuer::new(SECRET).accounts(server, &group, connections).await?;
+    let accounts = Issuer::new(SECRET).accounts(&server, &group, connections).await?;
     answer(&Answer::Done)?;
     let seen = pairs::Seen::default();
     let mut tasks = JoinSet::new();
@@ -206,7 +206,7 @@ async fn obey(lines: &mut mpsc::UnboundedReceiver<String>) -> anyhow::Result<()>
         match read(line)? {
             None => return Ok(()),
             Some(Order::Connect) => {
-                let connections = connect(server, first, &accounts).await?;
+                let connections = connect(&server, first, &accounts).await?;
                 match &load {
                     Load::Idle(_) => connections.into_iter().for_each(|connection| {
                         tasks.spawn(connection.stay());

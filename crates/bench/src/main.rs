@@ -6,10 +6,12 @@ mod bench;
 mod clock;
 mod connection;
 mod crew;
+mod destination;
 mod latency;
 mod machine;
 mod page;
 mod plan;
+mod predict;
 mod proc;
 mod report;
 mod server;
@@ -20,10 +22,12 @@ mod workload;
 use anyhow::Context as _;
 use bench::Bench;
 use clap::{Parser, Subcommand};
+use destination::Transport;
 use report::{Report, Row};
 use server::Server;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use tempfile::TempDir;
 use workload::{backlog, group, growth, idle, pairs, restart, slow, storm};
 
 /// The line of a page after which the table stands, up to the one that ends it.
@@ -39,9 +43,12 @@ struct Arguments {
     /// The folder for the server's data, on the disk that is to be measured. Removed afterwards.
     #[arg(long, global = true, default_value = "target/bench")]
     folder: PathBuf,
-    /// Also write the figures to this file, as JSON.
-    #[arg(long, global = true)]
+    /// Also write the figures to this file, as JSON. Given twice, the last counts.
+    #[arg(long, global = true, overrides_with = "json")]
     json: Option<PathBuf>,
+    /// Have the server speak TLS, with a certificate that is made for the run.
+    #[arg(long, global = true)]
+    tls: bool,
     /// What to measure.
     #[command(subcommand)]
     action: Action,
@@ -57,12 +64,17 @@ enum Action {
         /// A page in Markdown, such as docs/benchmarks.md.
         #[arg(long)]
         page: Option<PathBuf>,
+        /// Only these workloads, such as idle,pairs; their rows replace those in the file of --json, and the others there stay.
+        #[arg(long, value_delimiter = ',', value_name = "WORKLOADS")]
+        only: Vec<String>,
     },
     /// A part of the load, as another process of this program orders it.
     #[command(name = crew::WORK, hide = true)]
     Work,
     /// Plans capacity from measured figures: nodes, operations, memory, disks, bandwidth. Computes only.
     Plan(plan::Options),
+    /// Measures one load, has the planner say what another takes, measures that one too, and fails if they are too far apart.
+    Predict(predict::Options),
     /// What changed between two files of figures.
     Compare {
         /// The figures to compare with.
@@ -70,6 +82,13 @@ enum Action {
         /// The figures that are compared.
         after: PathBuf,
     },
+}
+
+/// A workload, and what it goes over.
+#[derive(Clone, Debug)]
+struct Measurement {
+    workload: Workload,
+    over: Transport,
 }
 
 /// What the server has to do.
@@ -99,7 +118,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let descriptors = server::raise_descriptor_limit()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (workloads, page) = match &arguments.action {
+    let (mut measurements, page, kept) = match &arguments.action {
         Action::Compare { before, after } => {
             print!("{}", Report::read(before)?.compare(&Report::read(after)?));
             return Ok(());
@@ -108,29 +127,45 @@ fn main() -> anyhow::Result<()> {
             print!("{}", plan::run(options)?);
             return Ok(());
         }
+        Action::Predict(options) => {
+            let folder = folder(&arguments)?;
+            let binary = binary(&arguments)?;
+            print!("{}", runtime.block_on(predict::run(&binary, folder.path(), options))?);
+            return Ok(());
+        }
         Action::Work => return runtime.block_on(crew::work()),
-        Action::One(workload) => (vec![workload.clone()], None),
-        Action::Set { page } => (set::full(), page.as_deref()),
+        Action::One(workload) => (vec![Measurement { workload: workload.clone(), over: Transport::Plain }], None, None),
+        Action::Set { page, only } if only.is_empty() => (set::full(), page.as_deref(), None),
+        Action::Set { page, only } => {
+            let chosen = set::only(only)?;
+            let json = arguments.json.as_deref().context("--only needs --json, the file whose rows are replaced")?;
+            (chosen, page.as_deref(), json.exists().then(|| Report::read(json)).transpose()?)
+        }
     };
+    if arguments.tls {
+        measurements.iter_mut().for_each(|measurement| measurement.over = Transport::Tls);
+    }
     eprintln!("{descriptors} descriptors may be open in each process");
-    let report = runtime.block_on(measure(&arguments, &workloads))?;
+    let mut report = runtime.block_on(measure(&arguments, &measurements))?;
     print!("{}", report.markdown());
+    if let Some(kept) = kept {
+        report = kept.replaced_by(report)?;
+    }
     if let Some(path) = &arguments.json {
         report.write(path)?;
     }
     page.map_or(Ok(()), |page| page::write(page, TABLE_BEGINS, TABLE_ENDS, &report.markdown()))
 }
 
-async fn measure(arguments: &Arguments, workloads: &[Workload]) -> anyhow::Result<Report> {
-    let beside = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("hudhud"));
-    let binary = arguments.server.clone().map_or_else(beside, Ok)?;
+async fn measure(arguments: &Arguments, measurements: &[Measurement]) -> anyhow::Result<Report> {
+    let binary = binary(arguments)?;
     std::fs::create_dir_all(&arguments.folder)?;
     let mut report = Report { machine: machine::look(&arguments.folder)?, rows: Vec::new() };
-    for (n, workload) in workloads.iter().enumerate() {
+    for (n, measurement) in measurements.iter().enumerate() {
         let started = Instant::now();
-        eprintln!("{} of {}: {workload:?}", n + 1, workloads.len());
-        let folder = tempfile::tempdir_in(&arguments.folder)?;
-        let row = run(workload, &binary, folder.path()).await.with_context(|| format!("{workload:?}"))?;
+        eprintln!("{} of {}: {measurement:?}", n + 1, measurements.len());
+        let folder = folder(arguments)?;
+        let row = run(measurement, &binary, folder.path()).await.with_context(|| format!("{measurement:?}"))?;
         for (name, value) in &row.figures {
             eprintln!("  {name} {value:.3}");
         }
@@ -140,15 +175,27 @@ async fn measure(arguments: &Arguments, workloads: &[Workload]) -> anyhow::Resul
     Ok(report)
 }
 
-async fn run(workload: &Workload, binary: &Path, folder: &Path) -> anyhow::Result<Row> {
-    let folder = std::path::absolute(folder)?;
-    let server = Server::start(binary, &folder).await?;
+/// The server that is started.
+fn binary(arguments: &Arguments) -> anyhow::Result<PathBuf> {
+    let beside = || Ok(std::env::current_exe()?.with_file_name("hudhud"));
+    arguments.server.clone().map_or_else(beside, Ok)
+}
+
+/// A folder of its own for a server, which is removed when dropped.
+fn folder(arguments: &Arguments) -> anyhow::Result<TempDir> {
+    let parent = std::path::absolute(&arguments.folder)?;
+    std::fs::create_dir_all(&parent)?;
+    Ok(tempfile::tempdir_in(parent)?)
+}
+
+async fn run(Measurement { workload, over }: &Measurement, binary: &Path, folder: &Path) -> anyhow::Result<Row> {
+    let server = Server::start(binary, folder, *over).await?;
     let (start, empty) = (server.start_time(), server.process().usage()?.resident_bytes);
     let mut bench = Bench::new(server);
-    let row = match workload {
+    let mut row = match workload {
         Workload::Idle(options) => idle::run(&bench, options).await?,
         Workload::Pairs(options) => pairs::run(&bench, options).await?,
-        Workload::HalfOfMaximum(options) => half_of_maximum(&bench, &folder, options).await?,
+        Workload::HalfOfMaximum(options) => half_of_maximum(&bench, folder, options).await?,
         Workload::Group(options) => group::run(&bench, options).await?,
         Workload::Backlog(options) => backlog::run(&bench, options).await?,
         Workload::Storm(options) => storm::run(&bench, options).await?,
@@ -157,20 +204,19 @@ async fn run(workload: &Workload, binary: &Path, folder: &Path) -> anyhow::Resul
         Workload::Restart(options) => restart::run(&mut bench, options).await?,
     };
     bench.server.stop()?;
+    if *over == Transport::Tls {
+        row = row.parameter(report::TLS, true);
+    }
     Ok(row.figure("empty_server_mib", empty as f64 / f64::from(1 << 20)).figure("ready_after_ms", millis(start)))
 }
 
 /// First as fast as it goes, then half as fast whatever happens.
 async fn half_of_maximum(bench: &Bench, folder: &Path, options: &pairs::Options) -> anyhow::Result<Row> {
-    let mut fast = pairs::Pairs::start(bench, options).await?;
-    fast.warm_up(options).await?;
-    let maximum = fast.measure(bench, Duration::from_secs_f64(options.seconds)).await?.per_second();
-    drop(fast);
+    let maximum = pairs::measure(bench, options).await?.per_second();
     bench.rest().await?;
     let fsync_p50_ms = machine::look(folder)?.fsync_p50_ms;
-    let mut half = pairs::Pairs::start(bench, &pairs::Options { rate: Some(maximum / 2.0), ..options.clone() }).await?;
-    half.warm_up(options).await?;
-    let measured = half.measure(bench, Duration::from_secs_f64(options.seconds)).await?;
+    let half = pairs::Options { rate: Some(maximum / 2.0), ..options.clone() };
+    let measured = pairs::measure(bench, &half).await?;
     let row = Row::new("half of maximum").parameter("pairs", options.pairs).parameter("window", options.window);
     Ok(measured
         .figures(row)
@@ -179,6 +225,6 @@ async fn half_of_maximum(bench: &Bench, folder: &Path, options: &pairs::Options)
         .figure("delivered_p50_above_fsync_ms", measured.delivered().p50_ms - fsync_p50_ms))
 }
 
-fn millis(duration: Duration) -> f64 {
+fn millis(duration: std::time::Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }

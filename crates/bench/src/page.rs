@@ -6,12 +6,17 @@ use std::path::Path;
 /// Puts a text between the markers of a page.
 pub fn write(page: &Path, begins: &str, ends: &str, text: &str) -> anyhow::Result<()> {
     let before = std::fs::read_to_string(page).with_context(|| format!("{} can't be read", page.display()))?;
-    let parts = before.split_once(begins).and_then(|(head, rest)| Some((head, rest.split_once(ends)?.1)));
-    let Some((head, tail)) = parts else {
+    let Some(after) = replaced(&before, begins, ends, text) else {
         bail!("{} has no lines {begins} and {ends}: add them where the figures are to stand", page.display());
     };
-    let after = format!("{head}{begins}\n\n{text}\n{ends}{tail}");
     std::fs::write(page, after).with_context(|| format!("{} can't be written", page.display()))
+}
+
+/// The page with another text between its markers; none where it has no markers.
+pub fn replaced(page: &str, begins: &str, ends: &str, text: &str) -> Option<String> {
+    let (head, rest) = page.split_once(begins)?;
+    let (_, tail) = rest.split_once(ends)?;
+    Some(format!("{head}{begins}\n\n{text}\n{ends}{tail}"))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Figures: as JSON for programs, as a table for people.
 
-use crate::targets;
-use anyhow::Context as _;
+use crate::{set, targets};
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::path::Path;
+
+/// The parameter of a row that was measured over TLS.
+pub const TLS: &str = "tls";
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +87,17 @@ impl Report {
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self).context("numbers and strings become JSON")?;
         std::fs::write(path, text + "\n").with_context(|| format!("{} can't be written", path.display()))
+    }
+
+    /// With the rows of the workloads that were measured anew replaced by those, all in the order of the set.
+    pub fn replaced_by(mut self, newer: Self) -> anyhow::Result<Self> {
+        let kind = |machine: &Machine| (machine.cores, machine.processor.clone());
+        let (before, now) = (kind(&self.machine), kind(&newer.machine));
+        ensure!(before == now, "the figures to replace are of another machine: {before:?}, this one is {now:?}");
+        self.rows.retain(|row| newer.rows.iter().all(|newer| newer.workload != row.workload));
+        self.rows.extend(newer.rows);
+        self.rows.sort_by_key(|row| set::place(&row.workload));
+        Ok(Self { machine: newer.machine, rows: self.rows })
     }
 
     /// As a table in Markdown, a figure a line.
@@ -189,6 +203,22 @@ mod tests {
     fn two_reports_are_compared_by_workload_and_figure() {
         let table = report(20.0).compare(&report(15.0));
         assert!(table.contains("| pairs: window 8 | cpu per message | 20.0 µs | 15.0 µs | -25% |"), "{table}");
+    }
+
+    /// A set that is made in pieces is the set: every workload once, as it was measured last.
+    #[test]
+    fn only_rows_of_workloads_that_were_measured_anew_are_replaced() {
+        let set = |rows: &[(&str, f64)]| {
+            let row = |(workload, value): &(&str, f64)| Row::new(workload).figure("figure", *value);
+            Report { rows: rows.iter().map(row).collect(), ..report(1.0) }
+        };
+        let before = set(&[("idle", 1.0), ("idle", 2.0), ("pairs", 3.0), ("growth", 4.0)]);
+        let after = before.clone().replaced_by(set(&[("group", 5.0), ("idle", 6.0)])).expect("the same machine");
+        assert_eq!(after, set(&[("idle", 6.0), ("pairs", 3.0), ("group", 5.0), ("growth", 4.0)]));
+        let mut other = set(&[("idle", 6.0)]);
+        other.machine.cores = 64;
+        let error = before.replaced_by(other).expect_err("another machine");
+        assert!(error.to_string().contains("of another machine"), "{error}");
     }
 
     #[test]

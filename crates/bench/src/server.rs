@@ -1,6 +1,7 @@
 //! The server that is measured: started here, with limits that the load does not meet.
 
 use crate::account::{AUDIENCE, ISSUER, Issuer};
+use crate::destination::{Certificate, Destination, Transport};
 use crate::proc::Process;
 use anyhow::{Context as _, bail, ensure};
 use std::fmt::Write as _;
@@ -20,6 +21,10 @@ const END_MAX: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// The secret of the backend that vouches for the accounts.
 pub const SECRET: &[u8] = b"a secret that is only good for measuring";
+
+/// The files of its certificate and of that one's key, where it speaks TLS.
+const CERTIFICATE: &str = "certificate.pem";
+const CERTIFICATE_KEY: &str = "key.pem";
 
 /// The rates that the load would meet: all of it is a few addresses' and some devices'.
 const RATES: [&str; 9] = [
@@ -57,8 +62,9 @@ impl BusCounts {
 
 /// A server process. Killed when dropped.
 pub struct Server {
-    address: SocketAddr,
-    operators: SocketAddr,
+    destination: Destination,
+    /// Where it listens, then where it does for operators.
+    addresses: [SocketAddr; 2],
     process: Process,
     child: Child,
     start_time: Duration,
@@ -68,20 +74,29 @@ pub struct Server {
 
 impl Server {
     /// Starts the `hudhud` of a path on a folder, and waits until it is ready.
-    pub async fn start(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
+    pub async fn start(binary: &Path, folder: &Path, transport: Transport) -> anyhow::Result<Self> {
         ensure!(binary.exists(), "{} is not there: build it (`cargo build --release`)", binary.display());
         // Free now: the server takes them a moment later.
         let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-        let [address, operators] = [free[0].local_addr()?, free[1].local_addr()?];
+        let addresses = [free[0].local_addr()?, free[1].local_addr()?];
         drop(free);
         std::fs::create_dir_all(folder)?;
         std::fs::write(folder.join("jwt.key"), SECRET)?;
-        std::fs::write(folder.join("hudhud.toml"), config(folder))?;
-        let (child, start_time) = spawn(binary, folder, [address, operators]).await?;
+        let certificate = match transport {
+            Transport::Plain => None,
+            Transport::Tls => Some(Certificate::new()?),
+        };
+        if let Some(Certificate { certificate, key }) = &certificate {
+            std::fs::write(folder.join(CERTIFICATE), certificate)?;
+            std::fs::write(folder.join(CERTIFICATE_KEY), key)?;
+        }
+        std::fs::write(folder.join("hudhud.toml"), config(folder, transport))?;
+        let destination = Destination::new(addresses[0], certificate.map(|made| made.certificate))?;
+        let (child, start_time) = spawn(binary, folder, addresses).await?;
         let process = Process::new(child.id());
         Ok(Self {
-            address,
-            operators,
+            destination,
+            addresses,
             process,
             child,
             start_time,
@@ -91,8 +106,8 @@ impl Server {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// The process.
@@ -107,7 +122,7 @@ impl Server {
 
     /// What its bus has made durable since it was started.
     pub async fn bus(&self) -> anyhow::Result<BusCounts> {
-        let page = get(self.operators, "/metrics").await.context("the server tells no metrics")?;
+        let page = get(self.addresses[1], "/metrics").await.context("the server tells no metrics")?;
         Ok(BusCounts {
             records: metric(&page, "hudhud_bus_records_total")?,
             syncs: metric(&page, "hudhud_bus_syncs_total")?,
@@ -128,7 +143,7 @@ impl Server {
     pub async fn kill_and_start(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
-        (self.child, self.start_time) = spawn(&self.binary, &self.folder, [self.address, self.operators]).await?;
+        (self.child, self.start_time) = spawn(&self.binary, &self.folder, self.addresses).await?;
         self.process = Process::new(self.child.id());
         Ok(())
     }
@@ -213,7 +228,7 @@ fn metric(page: &str, name: &str) -> anyhow::Result<u64> {
 }
 
 /// Everything as it ships, but for [`RATES`].
-fn config(folder: &Path) -> String {
+fn config(folder: &Path, transport: Transport) -> String {
     let mut config = format!(
         "data = {data:?}\n\n[[jwt_issuers]]\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\nalgorithm = \"HS256\"\n\
          key_file = {key:?}\n\n[rates]\n",
@@ -222,6 +237,11 @@ fn config(folder: &Path) -> String {
     );
     for rate in RATES {
         writeln!(config, "{rate} = {{ burst = 1000000000, interval_ms = 1 }}").expect("a string takes everything");
+    }
+    if transport == Transport::Tls {
+        let [certificate, key] = [CERTIFICATE, CERTIFICATE_KEY].map(|name| folder.join(name));
+        writeln!(config, "\n[tls]\ncertificate_file = {certificate:?}\nkey_file = {key:?}")
+            .expect("a string takes everything");
     }
     config
 }

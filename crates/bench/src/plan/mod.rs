@@ -11,9 +11,14 @@ mod print;
 mod profile;
 mod sheet;
 
+pub use inputs::Inputs;
+pub use profile::Measured;
+pub use sheet::compute;
+
 use crate::report::Report;
 use anyhow::{Context as _, anyhow};
-use inputs::{INPUTS, Inputs};
+use inputs::INPUTS;
+use sheet::Sheet;
 use std::path::PathBuf;
 
 /// The lines of a page between which a sheet stands.
@@ -49,12 +54,8 @@ pub fn run(options: &Options) -> anyhow::Result<String> {
         });
         return Ok(list.collect());
     };
-    let mut inputs = Inputs::default();
-    for assignment in &options.sets {
-        inputs.set(assignment).map_err(|why| anyhow!(why))?;
-    }
-    let measured = profile::read(&Report::read(profile)?).map_err(|why| anyhow!("{}: {why}", profile.display()))?;
-    let sheet = sheet::compute(&inputs, &measured).map_err(|why| anyhow!(why))?;
+    let sheet =
+        sheet(options, &Report::read(profile)?).with_context(|| format!("planning with {}", profile.display()))?;
     if options.as_json {
         return Ok(serde_json::to_string_pretty(&sheet).context("numbers and strings become JSON")? + "\n");
     }
@@ -65,6 +66,15 @@ pub fn run(options: &Options) -> anyhow::Result<String> {
             Ok(String::new())
         }
     }
+}
+
+fn sheet(options: &Options, profile: &Report) -> anyhow::Result<Sheet> {
+    let mut inputs = Inputs::default();
+    for assignment in &options.sets {
+        inputs.set(assignment).map_err(|why| anyhow!(why))?;
+    }
+    let measured = profile::read(profile).map_err(|why| anyhow!(why))?;
+    compute(&inputs, &measured).map_err(|why| anyhow!(why))
 }
 
 /// What makes the page again.

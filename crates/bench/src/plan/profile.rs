@@ -1,6 +1,6 @@
 //! What was measured, as the model needs it: figures of a report, under the names that formulas use.
 
-use crate::report::{Report, Row};
+use crate::report::{Report, Row, TLS};
 
 /// How far off a measured value is taken to be at another load.
 pub const ERROR: f64 = 0.15;
@@ -63,15 +63,14 @@ pub fn read(report: &Report) -> Result<Vec<Measured>, String> {
 }
 
 fn read_too(report: &Report) -> Result<&Row, String> {
-    let rows = report.rows.iter().filter(|row| row.workload == "pairs");
-    let mut read = rows.filter(|row| row.parameters.contains_key("read") && is(row, "window", "8"));
+    let mut read = rows(report, "pairs").filter(|row| row.parameters.contains_key("read") && is(row, "window", "8"));
     read.next().ok_or_else(|| missing("pairs --window 8 --read"))
 }
 
 /// The row of a workload with these parameters, and without another.
 fn find<'a>(report: &'a Report, workload: &str, with: &[(&str, &str)], without: &str) -> Result<&'a Row, String> {
-    let rows = report.rows.iter().filter(|row| row.workload == workload && !row.parameters.contains_key(without));
-    let mut found = rows.filter(|row| with.iter().all(|(name, value)| is(row, name, value)));
+    let without = rows(report, workload).filter(|row| !row.parameters.contains_key(without));
+    let mut found = without.filter(|row| with.iter().all(|(name, value)| is(row, name, value)));
     found.next().ok_or_else(|| {
         let options: String = with.iter().map(|(name, value)| format!(" --{name} {value}")).collect();
         missing(&format!("{workload}{options}"))
@@ -80,9 +79,14 @@ fn find<'a>(report: &'a Report, workload: &str, with: &[(&str, &str)], without: 
 
 /// The row of a workload with most of something.
 fn largest<'a>(report: &'a Report, workload: &str, of: &str) -> Result<&'a Row, String> {
-    let rows = report.rows.iter().filter(|row| row.workload == workload);
-    let most = rows.max_by(|a, b| parameter(a, of).unwrap_or(0.0).total_cmp(&parameter(b, of).unwrap_or(0.0)));
+    let most = rows(report, workload)
+        .max_by(|a, b| parameter(a, of).unwrap_or(0.0).total_cmp(&parameter(b, of).unwrap_or(0.0)));
     most.ok_or_else(|| missing(workload))
+}
+
+/// The rows of a workload. Not those over TLS: that ends in front of the servers that are planned.
+fn rows<'a>(report: &'a Report, workload: &str) -> impl Iterator<Item = &'a Row> {
+    report.rows.iter().filter(move |row| row.workload == workload && !row.parameters.contains_key(TLS))
 }
 
 fn is(row: &Row, name: &str, value: &str) -> bool {

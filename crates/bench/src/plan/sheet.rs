@@ -52,6 +52,13 @@ pub struct Move {
     pub more: f64,
 }
 
+impl Sheet {
+    /// A cell by its name.
+    pub fn cell(&self, name: &str) -> Option<&Line> {
+        self.sections.iter().flat_map(|(_, lines)| lines).find(|line| line.name == name)
+    }
+}
+
 type Values = BTreeMap<String, f64>;
 
 /// Computes a sheet.
@@ -162,12 +169,6 @@ fn strayed(measured: &[Measured], values: &Values) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    impl Sheet {
-        fn cell(&self, name: &str) -> Option<&Line> {
-            self.sections.iter().flat_map(|(_, lines)| lines).find(|line| line.name == name)
-        }
-    }
 
     fn measured(cores: f64) -> Vec<Measured> {
         let values = [

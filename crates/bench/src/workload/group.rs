@@ -111,26 +111,15 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
 
 /// Pairs without and with the group's posts.
 async fn beside(bench: &Bench, options: &Options, group: &mut Group, row: Row) -> anyhow::Result<Row> {
-    let duration = Duration::from_secs_f64(options.seconds);
     let writing = pairs::Options {
-        pairs: options.pairs,
-        processes: 1,
-        window: 1,
         rate: Some(options.pairs_per_s),
-        payload_bytes: 200,
-        read: false,
         warm_up_s: options.warm_up_s,
-        seconds: options.seconds,
+        ..pairs::Options::closed_loop(options.pairs, 1, options.seconds)
     };
     group.post(false);
-    let mut pairs = pairs::Pairs::start(bench, &writing).await?;
-    pairs.warm_up(&writing).await?;
-    let alone = pairs.measure(bench, duration).await?.delivered().p99_ms;
-    drop(pairs);
+    let alone = pairs::measure(bench, &writing).await?.delivered().p99_ms;
     group.post(true);
-    let mut pairs = pairs::Pairs::start(bench, &writing).await?;
-    pairs.warm_up(&writing).await?;
-    let beside = pairs.measure(bench, duration).await?.delivered().p99_ms;
+    let beside = pairs::measure(bench, &writing).await?.delivered().p99_ms;
     Ok(row
         .parameter("pairs", options.pairs)
         .parameter("pairs_per_s", options.pairs_per_s)

@@ -4,7 +4,6 @@ use super::{backlog, pairs, share};
 use crate::bench::Bench;
 use crate::report::Row;
 use anyhow::ensure;
-use std::time::Duration;
 
 /// Conversations that the stored messages are spread over.
 const CONVERSATIONS: usize = 1_024;
@@ -56,18 +55,6 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
 async fn measure(bench: &Bench, options: &Options) -> anyhow::Result<f64> {
     // What filling left to do is not part of what a message costs.
     bench.rest().await?;
-    let writing = pairs::Options {
-        pairs: options.pairs,
-        processes: 1,
-        window: 8,
-        rate: None,
-        payload_bytes: 200,
-        read: false,
-        warm_up_s: 3.0,
-        seconds: options.seconds,
-    };
-    let mut pairs = pairs::Pairs::start(bench, &writing).await?;
-    pairs.warm_up(&writing).await?;
-    let measured = pairs.measure(bench, Duration::from_secs_f64(options.seconds)).await?;
+    let measured = pairs::measure(bench, &pairs::Options::closed_loop(options.pairs, 8, options.seconds)).await?;
     Ok(measured.spent.cpu_us_each(measured.messages as f64))
 }

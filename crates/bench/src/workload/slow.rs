@@ -4,7 +4,6 @@ use super::group::{Group, Members};
 use super::pairs;
 use crate::bench::Bench;
 use crate::report::Row;
-use std::time::Duration;
 
 /// How many, and beside whom.
 #[derive(clap::Args, Clone, Debug)]
@@ -42,17 +41,6 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
 async fn throughput(bench: &Bench, options: &Options, how: Members) -> anyhow::Result<f64> {
     let group = Group::start(bench, options.readers + 1, how, options.posts_per_s).await?;
     group.post(true);
-    let writing = pairs::Options {
-        pairs: options.pairs,
-        processes: 1,
-        window: 1,
-        rate: None,
-        payload_bytes: 200,
-        read: false,
-        warm_up_s: 3.0,
-        seconds: options.seconds,
-    };
-    let mut pairs = pairs::Pairs::start(bench, &writing).await?;
-    pairs.warm_up(&writing).await?;
-    Ok(pairs.measure(bench, Duration::from_secs_f64(options.seconds)).await?.per_second())
+    let writing = pairs::Options::closed_loop(options.pairs, 1, options.seconds);
+    Ok(pairs::measure(bench, &writing).await?.per_second())
 }

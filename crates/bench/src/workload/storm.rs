@@ -4,11 +4,12 @@ use crate::account::Account;
 use crate::bench::{Bench, go_on};
 use crate::clock;
 use crate::connection::{Connection, source};
+use crate::destination::Destination;
 use crate::latency::Latency;
 use crate::report::Row;
 use anyhow::bail;
 use hudhud_proto::v1::{Changes, server_frame::Event};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -47,7 +48,7 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
         let mut tasks = JoinSet::new();
         for (n, account) in accounts.into_iter().enumerate() {
             let at = clock::now() + Duration::from_secs_f64(options.jitter_s).mul_f64(chance(n));
-            tasks.spawn(come_back(bench.server.address(), source(n), account, at, latency.clone()));
+            tasks.spawn(come_back(bench.server.destination().clone(), source(n), account, at, latency.clone()));
         }
         let mut back = Vec::with_capacity(options.connections);
         while let Some(ended) = tasks.join_next().await {
@@ -70,7 +71,7 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
 
 /// Connects until it has a session and knows what changed. Counts from when it first meant to.
 async fn come_back(
-    server: SocketAddr,
+    server: Destination,
     source: IpAddr,
     account: Account,
     at: Duration,
@@ -80,7 +81,7 @@ async fn come_back(
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match resume(server, source, &account).await {
+        match resume(&server, source, &account).await {
             Ok(connection) => {
                 latency.record(clock::now() - at);
                 return Ok(connection);
@@ -94,7 +95,7 @@ async fn come_back(
     }
 }
 
-async fn resume(server: SocketAddr, source: IpAddr, account: &Account) -> anyhow::Result<Connection> {
+async fn resume(server: &Destination, source: IpAddr, account: &Account) -> anyhow::Result<Connection> {
     let mut connection = Connection::resume(server, source, account).await?;
     match connection.ask(Changes::default().into()).await? {
         Event::ChangePage(_) => Ok(connection),

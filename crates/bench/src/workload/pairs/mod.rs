@@ -63,7 +63,7 @@ struct Kinds {
 }
 
 /// Pairs at work, in other processes. They stop when dropped.
-pub struct Pairs {
+struct Pairs {
     crew: Crew,
 }
 
@@ -78,9 +78,7 @@ pub struct Measured {
 
 /// Measures.
 pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
-    let mut pairs = Pairs::start(bench, options).await?;
-    pairs.warm_up(options).await?;
-    let measured = pairs.measure(bench, Duration::from_secs_f64(options.seconds)).await?;
+    let measured = measure(bench, options).await?;
     let mut row = Row::new(if options.rate.is_some() { "pairs, open loop" } else { "pairs" })
         .parameter("pairs", options.pairs)
         .parameter("payload_bytes", options.payload_bytes);
@@ -94,7 +92,19 @@ pub async fn run(bench: &Bench, options: &Options) -> anyhow::Result<Row> {
     Ok(measured.figures(row))
 }
 
+/// Connects pairs of new accounts, lets them warm up, measures them, and ends them.
+pub async fn measure(bench: &Bench, options: &Options) -> anyhow::Result<Measured> {
+    let mut pairs = Pairs::start(bench, options).await?;
+    pairs.warm_up(options).await?;
+    pairs.measure(bench, Duration::from_secs_f64(options.seconds)).await
+}
+
 impl Options {
+    /// A closed loop of messages as they are measured everywhere: 200 bytes, received, not read.
+    pub fn closed_loop(pairs: usize, window: usize, seconds: f64) -> Self {
+        Self { pairs, processes: 1, window, rate: None, payload_bytes: 200, read: false, warm_up_s: 3.0, seconds }
+    }
+
     /// What each process does.
     fn shares(&self) -> Vec<Self> {
         let shares = share(self.pairs, self.processes);
@@ -105,7 +115,7 @@ impl Options {
 
 impl Pairs {
     /// Connects everybody and lets them begin.
-    pub async fn start(bench: &Bench, options: &Options) -> anyhow::Result<Self> {
+    async fn start(bench: &Bench, options: &Options) -> anyhow::Result<Self> {
         ensure!(options.window > 0 && options.pairs > 0, "there is at least one pair, and one message at a time");
         let shares = options.shares();
         let each = 2 * shares[0].pairs;
@@ -115,12 +125,12 @@ impl Pairs {
     }
 
     /// Lets them go on without measuring: connections, caches and the log's files are new at first.
-    pub async fn warm_up(&mut self, options: &Options) -> anyhow::Result<()> {
+    async fn warm_up(&mut self, options: &Options) -> anyhow::Result<()> {
         self.crew.go_on(Duration::from_secs_f64(options.warm_up_s)).await
     }
 
     /// Measures for a while.
-    pub async fn measure(&mut self, bench: &Bench, duration: Duration) -> anyhow::Result<Measured> {
+    async fn measure(&mut self, bench: &Bench, duration: Duration) -> anyhow::Result<Measured> {
         let recorded = async {
             self.crew.record().await?;
             self.crew.go_on(duration).await?;
