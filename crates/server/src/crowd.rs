@@ -12,8 +12,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use tokio::sync::Notify;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// No bound of what may still be sent.
@@ -63,8 +62,7 @@ pub struct Place {
     /// Bytes that may still come until the other end has proved who it is.
     bytes_left: AtomicUsize,
     /// It sent more than that: for good.
-    is_overspent: AtomicBool,
-    overspent: Notify,
+    overspent: CancellationToken,
 }
 
 /// Numbers are those of [`Place`], and rise.
@@ -123,8 +121,7 @@ impl Crowd {
             number,
             given_away,
             bytes_left: AtomicUsize::new(UNBOUNDED),
-            is_overspent: AtomicBool::new(false),
-            overspent: Notify::new(),
+            overspent: CancellationToken::new(),
         }))
     }
 
@@ -232,18 +229,15 @@ impl Place {
         if left != UNBOUNDED {
             self.bytes_left.store(left.saturating_sub(bytes), Ordering::Relaxed);
             if bytes > left {
-                self.is_overspent.store(true, Ordering::Relaxed);
-                self.overspent.notify_one();
+                self.overspent.cancel();
             }
         }
-        !self.is_overspent.load(Ordering::Relaxed)
+        !self.overspent.is_cancelled()
     }
 
     /// Waits until more came than the bound: this one has to end.
     pub async fn overspent(&self) {
-        while !self.is_overspent.load(Ordering::Relaxed) {
-            self.overspent.notified().await;
-        }
+        self.overspent.cancelled().await;
     }
 }
 

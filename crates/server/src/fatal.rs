@@ -57,32 +57,38 @@ impl Alarm {
     }
 }
 
-/// An engine, and whom it alarms.
-struct Watched<E> {
+/// An engine, and whom it alarms. What can be without room has a [`Room`], too.
+struct Watched<E, R = ()> {
     alarm: Alarm,
-    room: Room,
+    room: R,
     engine: E,
 }
 
 impl<E> Watched<E> {
+    fn new(alarm: &Alarm, engine: E) -> Self {
+        Self { alarm: alarm.clone(), room: (), engine }
+    }
+}
+
+impl<E> Watched<E, Arc<Room>> {
     fn pass_write<T>(&self, result: Result<T>) -> Result<T> {
         self.room.see(&result);
         self.alarm.pass(result)
     }
 }
 
-/// A database that alarms, under this name in logs.
-pub fn store(alarm: &Alarm, name: &'static str, engine: Arc<dyn Store>) -> Arc<dyn Store> {
-    Arc::new(Watched { alarm: alarm.clone(), room: Room::of(name), engine })
+/// A database that alarms, and whose room is watched.
+pub fn store(alarm: &Alarm, room: &Arc<Room>, engine: Arc<dyn Store>) -> Arc<dyn Store> {
+    Arc::new(Watched { alarm: alarm.clone(), room: room.clone(), engine })
 }
 
 /// A bus that alarms, in its consumers too.
 pub fn bus(alarm: &Alarm, engine: Arc<dyn Bus>) -> Arc<dyn Bus> {
-    Arc::new(Watched { alarm: alarm.clone(), room: Room::of("bus"), engine })
+    Arc::new(Watched { alarm: alarm.clone(), room: Arc::new(Room::of("bus")), engine })
 }
 
 #[async_trait]
-impl Store for Watched<Arc<dyn Store>> {
+impl Store for Watched<Arc<dyn Store>, Arc<Room>> {
     async fn get(&self, key: Key) -> Result<Option<Row>> {
         self.alarm.pass(self.engine.get(key).await)
     }
@@ -105,7 +111,7 @@ impl Store for Watched<Arc<dyn Store>> {
 }
 
 #[async_trait]
-impl Bus for Watched<Arc<dyn Bus>> {
+impl Bus for Watched<Arc<dyn Bus>, Arc<Room>> {
     fn shards(&self) -> u32 {
         self.engine.shards()
     }
@@ -116,7 +122,7 @@ impl Bus for Watched<Arc<dyn Bus>> {
 
     async fn join(&self) -> Result<Box<dyn Membership>> {
         let engine = self.alarm.pass(self.engine.join().await)?;
-        Ok(Box::new(Watched { alarm: self.alarm.clone(), room: Room::of("bus"), engine }))
+        Ok(Box::new(Watched::new(&self.alarm, engine)))
     }
 }
 
@@ -124,7 +130,7 @@ impl Bus for Watched<Arc<dyn Bus>> {
 impl Membership for Watched<Box<dyn Membership>> {
     async fn assigned(&mut self) -> Result<Box<dyn ShardConsumer>> {
         let engine = self.alarm.pass(self.engine.assigned().await)?;
-        Ok(Box::new(Watched { alarm: self.alarm.clone(), room: Room::of("bus"), engine }))
+        Ok(Box::new(Watched::new(&self.alarm, engine)))
     }
 }
 

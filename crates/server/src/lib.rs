@@ -12,6 +12,7 @@ mod engines;
 pub mod exit;
 mod fatal;
 mod files;
+mod folder;
 pub mod http;
 pub mod listen;
 mod metered;

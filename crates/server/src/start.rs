@@ -9,6 +9,7 @@ use crate::files;
 use crate::http::{self, Http, HttpMetrics, Operators, Origins, Readiness};
 use crate::listen::{Encryption, Listen, Versions};
 use crate::openapi;
+use crate::room::Room;
 use crate::safekeeping;
 use crate::tls::{self, TlsMetrics};
 use hudhud_engines::Engines;
@@ -92,9 +93,18 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let tls = tls::start(&config, clock, tls_metrics, &public.stop, &public.tasks)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let local = Arc::new(Local::new());
+    // One disk is full once, whichever database is told.
+    let room = |name| Arc::new(Room::of(name));
+    let (messages_room, directory_room) = match &engines.embedded {
+        Some(_) => {
+            let store = room("store");
+            (store.clone(), store)
+        }
+        None => (room("messages"), room("directory")),
+    };
     let services = Services {
-        messages: fatal::store(&alarm, "messages", engines.messages.clone()),
-        directory: fatal::store(&alarm, "directory", engines.directory.clone()),
+        messages: fatal::store(&alarm, &messages_room, engines.messages.clone()),
+        directory: fatal::store(&alarm, &directory_room, engines.directory.clone()),
         bus: fatal::bus(&alarm, engines.bus.clone()),
         cache: engines.cache.clone(),
         gateways: local.clone(),

@@ -4,7 +4,7 @@ use super::conversations::Sums;
 use super::manifest::{FORMAT, Manifest};
 use super::volume::{self, Pace, Writer};
 use super::{of_file, rows};
-use crate::Failure;
+use crate::{Failure, folder};
 use hudhud_engines::{Embedded, Moment};
 use hudhud_ports::Database;
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ pub fn unfinished(wanted: &Path) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(parent).map_err(of_file(parent))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let path = parent.join(format!(".{}.unfinished-{}-{now:x}", name.display(), std::process::id()));
-    DirBuilder::new().mode(0o700).create(&path).map_err(of_file(&path))?;
+    DirBuilder::new().mode(folder::MODE).create(&path).map_err(of_file(&path))?;
     Ok(path)
 }
 

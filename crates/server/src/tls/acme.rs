@@ -8,6 +8,7 @@ use super::TlsMetrics;
 use super::certificates::{Certificate, Certificates, Validity};
 use crate::config::Acme;
 use crate::exit::Failure;
+use crate::folder;
 use hudhud_ports::Clock;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus,
@@ -15,15 +16,14 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Who may look at keys: their owner alone.
-const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// A certificate is renewed when this part of its time is left.
 const RENEWED_AT_LEFT: i64 = 3;
@@ -90,7 +90,7 @@ impl Renewal {
         // What was kept for another authority or other names is neither used nor lost.
         let asked = [std::slice::from_ref(&acme.directory), &acme.domains].concat().join(" ");
         let folder = folder.join(&blake3::hash(asked.as_bytes()).to_hex()[..FOLDER_NAME_BYTES]);
-        let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder);
+        let made = folder::make(&folder);
         made.map_err(|source| Failure::Folder { path: folder.clone(), source })?;
         let mut renewal = Self { acme, folder, certificates, clock, metrics, validity: None };
         if let (Ok(certificate), Ok(key)) = (renewal.read(CERTIFICATE), renewal.read(KEY)) {
