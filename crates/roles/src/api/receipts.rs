@@ -5,10 +5,16 @@ use crate::conversation::record::Moved;
 use crate::conversation::{ROWS_MAX, Receipts};
 use crate::tables;
 use hudhud_ports::Scan;
+use hudhud_proto::limits::EPOCH_SEQ_JUMP;
 use hudhud_proto::v1::{
     ErrorCode, ListReceipts, MemberReceipt, Read, ReceiptKind, ReceiptList, Received, Record, WatermarkMoved, record,
 };
 use hudhud_proto::{ConversationId, Message, ProtocolError, Seq};
+
+/// How far beyond the last entry's seq a mark may be that is only told to wait. After a loss of power the entries are made again
+/// from the bus, and a device is ahead of them for a moment; and one that knows more than a server that was restored is ahead
+/// until the conversation goes on, which jumps by this for each epoch.
+const AHEAD_MAX: u64 = 16 * EPOCH_SEQ_JUMP;
 
 pub(super) async fn received(api: &Api, caller: &Caller, received: Received) -> Result<(), ProtocolError> {
     let conversation = ConversationId::from_slice(&received.conversation)?;
@@ -39,10 +45,15 @@ async fn moved(
     if seq > view.head_seq() {
         view = api.memberships.fresh(conversation).await?;
     }
-    if seq > view.head_seq() {
-        // After a loss of power the log is made again from the bus: a device may be ahead of it for a moment.
-        let message = "there is no entry with this seq yet: say it again";
-        return Err(ProtocolError::retry(ErrorCode::Unavailable, message, 1_000));
+    let head = view.head_seq();
+    if seq > head {
+        return Err(match seq.0 - head.0 <= AHEAD_MAX {
+            true => {
+                let message = "there is no entry with this seq yet: say it again";
+                ProtocolError::retry(ErrorCode::Unavailable, message, 1_000)
+            }
+            false => ProtocolError::invalid(format!("seq is far beyond that of the last entry, {head}")),
+        });
     }
     let own_devices_only = kind == ReceiptKind::Read && !privacy::shares_read_receipts(api, caller.account).await?;
     let moved_us = api.services.now_us();

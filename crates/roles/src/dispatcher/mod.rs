@@ -11,6 +11,8 @@
 mod batch;
 mod fanout;
 mod lost;
+#[cfg(test)]
+mod recovery_tests;
 mod shard;
 #[cfg(test)]
 mod tests;

@@ -3,41 +3,36 @@
 use super::Dispatcher;
 use crate::api::testing::Fixture;
 use crate::api::{Caller, Who};
-use crate::services::Services;
 use crate::tables;
-use async_trait::async_trait;
-use hudhud_ports::memory::{self, BusOptions};
-use hudhud_ports::{Bus as _, Claim, Error, ErrorKind, Key, Payload, Result, Row, Scan, Store, Write};
+use hudhud_ports::{Payload, Scan, Store as _};
 use hudhud_proto::limits::EPOCH_SEQ_JUMP;
 use hudhud_proto::v1::{
-    Accepted, Content, CreateGroup, Entry, Fetch, InboxHeadRow, LeaveGroup, ReceiptKind, Received, Send, Switch,
-    client_frame::Command, entry, server_frame::Event,
+    Accepted, Content, CreateGroup, Entry, ErrorCode, Fetch, InboxHeadRow, LeaveGroup, ReceiptKind, Received, Send,
+    Switch, client_frame::Command, entry, server_frame::Event,
 };
 use hudhud_proto::{ConversationId, Message, v1};
-use parking_lot::Mutex;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinHandle, yield_now};
 
 /// Turns of the scheduler in which everything that can happen without time passing has happened.
 const TURNS: usize = 5_000;
 
-async fn settle() {
+pub(super) async fn settle() {
     for _ in 0..TURNS {
         yield_now().await;
     }
 }
 
-fn start(fixture: &Fixture) -> JoinHandle<()> {
+pub(super) fn start(fixture: &Fixture) -> JoinHandle<()> {
     let dispatcher = Dispatcher::new(fixture.services.clone(), fixture.sessions.clone());
     tokio::spawn(async move { dispatcher.run().await.expect("memory engines do not fail") })
 }
 
-fn content(text: &str) -> Content {
+pub(super) fn content(text: &str) -> Content {
     Content { content_type: "text/plain".into(), payload: text.to_owned().into(), ..Default::default() }
 }
 
-fn to_peer(fixture: &Fixture, peer: &Caller, text: &str) -> Send {
+pub(super) fn to_peer(fixture: &Fixture, peer: &Caller, text: &str) -> Send {
     Send {
         direct_with: peer.account.to_bytes(),
         message_id: fixture.message_id().to_bytes(),
@@ -46,16 +41,16 @@ fn to_peer(fixture: &Fixture, peer: &Caller, text: &str) -> Send {
     }
 }
 
-async fn send(fixture: &Fixture, caller: &Caller, send: Send) -> Accepted {
+pub(super) async fn send(fixture: &Fixture, caller: &Caller, send: Send) -> Accepted {
     let mut answers = fixture.api.send(caller, vec![send]).await;
     answers.pop().expect("one answer").expect("accepted")
 }
 
-async fn command(fixture: &Fixture, caller: &Caller, command: Command) -> Event {
+pub(super) async fn command(fixture: &Fixture, caller: &Caller, command: Command) -> Event {
     fixture.api.handle(&Who::Account(caller.clone()), command).await.expect("allowed")
 }
 
-fn pushed(fixture: &Fixture, caller: &Caller) -> Vec<Event> {
+pub(super) fn pushed(fixture: &Fixture, caller: &Caller) -> Vec<Event> {
     let frames = fixture.delivered_to(caller).into_iter().filter_map(|payload| match payload {
         Payload::Frame(bytes) => v1::ServerFrame::decode_from_slice(&bytes).expect("a frame").event,
         Payload::Revoked(_) => None,
@@ -63,7 +58,7 @@ fn pushed(fixture: &Fixture, caller: &Caller) -> Vec<Event> {
     frames.collect()
 }
 
-fn texts(entries: &[Entry]) -> Vec<String> {
+pub(super) fn texts(entries: &[Entry]) -> Vec<String> {
     let text = |entry: &Entry| match &entry.body {
         Some(entry::Body::Content(content)) => String::from_utf8_lossy(&content.payload).into_owned(),
         _ => "(event)".into(),
@@ -71,7 +66,7 @@ fn texts(entries: &[Entry]) -> Vec<String> {
     entries.iter().map(text).collect()
 }
 
-async fn timeline(fixture: &Fixture, caller: &Caller, conversation: &[u8]) -> Vec<Entry> {
+pub(super) async fn timeline(fixture: &Fixture, caller: &Caller, conversation: &[u8]) -> Vec<Entry> {
     let fetch = Fetch { conversation: conversation.to_vec().into(), ..Default::default() };
     match command(fixture, caller, Command::Fetch(fetch)).await {
         Event::EntryPage(page) => page.entries,
@@ -99,6 +94,30 @@ async fn a_message_is_stored_and_reaches_both_sides_and_its_receipt_the_sender()
     let Some(Event::Receipt(receipt)) = pushed.last() else { panic!("{pushed:?}") };
     assert_eq!((receipt.seq, receipt.kind.as_known()), (1, Some(ReceiptKind::Received)));
     assert_eq!(receipt.account, bob.account.to_bytes());
+}
+
+/// A device may know of entries that a server has not made again yet. What is beyond all of that is a mistake of the device.
+#[tokio::test]
+async fn a_mark_beyond_the_last_entry_waits_and_one_far_beyond_is_refused() {
+    let fixture = Fixture::new().await;
+    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
+    let _running = start(&fixture);
+    let accepted = send(&fixture, &alice, to_peer(&fixture, &bob, "hi")).await;
+    settle().await;
+    let mark = async |command: fn(bytes::Bytes, u64) -> Command, seq| {
+        let answer = fixture.api.handle(&Who::Account(bob.clone()), command(accepted.conversation.clone(), seq)).await;
+        answer.err().map(|error| error.code)
+    };
+    for command in [
+        (|conversation, seq| Command::Received(Received { conversation, seq })) as fn(_, _) -> _,
+        |conversation, seq| Command::Read(v1::Read { conversation, seq }),
+    ] {
+        assert_eq!(mark(command, 1).await, None);
+        assert_eq!(mark(command, 2).await, Some(ErrorCode::Unavailable));
+        assert_eq!(mark(command, 1 + 16 * EPOCH_SEQ_JUMP).await, Some(ErrorCode::Unavailable));
+        assert_eq!(mark(command, 2 + 16 * EPOCH_SEQ_JUMP).await, Some(ErrorCode::Invalid));
+        assert_eq!(mark(command, u64::MAX).await, Some(ErrorCode::Invalid));
+    }
 }
 
 /// Push and list agree: who keeps read receipts off learns of nobody's reading, in direct chats and in groups, and learns
@@ -198,7 +217,7 @@ async fn a_resend_is_answered_with_the_entry_it_has() {
 const MEMBERS: usize = 70;
 
 /// A server on which so many people may register at once, and they did.
-async fn many() -> (Fixture, Caller, Vec<Caller>) {
+pub(super) async fn many() -> (Fixture, Caller, Vec<Caller>) {
     let fixture = Fixture::with(|settings| settings.rates.accounts_per_address.burst = 1_000).await;
     let owner = fixture.account("owner").await;
     let mut members = Vec::new();
@@ -209,7 +228,7 @@ async fn many() -> (Fixture, Caller, Vec<Caller>) {
 }
 
 /// Makes a group of all of them, and returns its conversation.
-async fn big_group(fixture: &Fixture, owner: &Caller, members: &[Caller]) -> bytes::Bytes {
+pub(super) async fn big_group(fixture: &Fixture, owner: &Caller, members: &[Caller]) -> bytes::Bytes {
     let create = CreateGroup {
         message_id: fixture.message_id().to_bytes(),
         title: "many".into(),
@@ -222,7 +241,7 @@ async fn big_group(fixture: &Fixture, owner: &Caller, members: &[Caller]) -> byt
     }
 }
 
-fn to_group(fixture: &Fixture, conversation: &bytes::Bytes, text: &str) -> Send {
+pub(super) fn to_group(fixture: &Fixture, conversation: &bytes::Bytes, text: &str) -> Send {
     Send {
         conversation: conversation.clone(),
         message_id: fixture.message_id().to_bytes(),
@@ -307,163 +326,4 @@ async fn a_watermark_that_the_power_took_is_made_again_from_the_bus() {
     let key = tables::watermark(conversation, bob.account, tables::Watermark::Received);
     let row = fixture.store.get(key).await.expect("memory does not fail").expect("made again");
     assert_eq!(row.version, 1);
-}
-
-/// A log is lost with a message that was accepted: it comes in behind the first record of the next epoch, once.
-#[tokio::test]
-async fn what_was_accepted_into_a_lost_log_is_appended_again() {
-    let fixture = Fixture::new().await;
-    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
-    let running = start(&fixture);
-    let first = send(&fixture, &alice, to_peer(&fixture, &bob, "one")).await;
-    settle().await;
-    running.abort();
-    settle().await;
-    send(&fixture, &alice, to_peer(&fixture, &bob, "two")).await;
-
-    let bus = memory::Bus::new(BusOptions::default());
-    bus.lose();
-    let services = Services { bus: Arc::new(bus.clone()), ..fixture.services.clone() };
-    let dispatcher = Dispatcher::new(services, fixture.sessions.clone());
-    let _running = tokio::spawn(async move { dispatcher.run().await.expect("memory engines do not fail") });
-    let submit = v1::Submit {
-        message_id: fixture.message_id().to_bytes(),
-        direct_accounts: vec![alice.account.to_bytes(), bob.account.to_bytes()],
-        body: Some(v1::submit::Body::Content(content("three"))),
-        ..Default::default()
-    };
-    let record = v1::Record {
-        conversation: first.conversation.clone(),
-        account: bob.account.to_bytes(),
-        device: bob.device.to_bytes(),
-        accepted_us: fixture.services.now_us(),
-        body: Some(v1::record::Body::Submit(submit)),
-    };
-    let conversation = ConversationId::from_slice(&first.conversation).expect("an id");
-    let shard = hudhud_proto::Shard::of(conversation, bus.shards());
-    bus.append(shard, vec![record.encode_to_bytes()]).await.expect("memory does not fail");
-    settle().await;
-    let entries = timeline(&fixture, &alice, &first.conversation).await;
-    assert_eq!(texts(&entries), ["one", "three", "two"]);
-    assert_eq!(entries[1].seq, 1 + EPOCH_SEQ_JUMP);
-}
-
-/// A directory that stops taking inbox rows when it is told to.
-struct NoInboxes {
-    store: Arc<dyn Store>,
-    failing: Mutex<Option<ErrorKind>>,
-}
-
-#[async_trait]
-impl Store for NoInboxes {
-    async fn get(&self, key: Key) -> Result<Option<Row>> {
-        self.store.get(key).await
-    }
-
-    async fn scan(&self, scan: Scan) -> Result<Vec<Row>> {
-        self.store.scan(scan).await
-    }
-
-    async fn write(&self, writes: Vec<Write>) -> Result<()> {
-        let kind = *self.failing.lock();
-        match kind.filter(|_| writes.iter().any(|write| write.key.table == tables::INBOX)) {
-            Some(kind) => Err(Error::new(kind, "test", "write")),
-            None => self.store.write(writes).await,
-        }
-    }
-
-    async fn claim(&self, write: Write) -> Result<Claim> {
-        self.store.claim(write).await
-    }
-
-    async fn flush(&self) -> Result<()> {
-        self.store.flush().await
-    }
-}
-
-/// How a dispatcher ends when something is done to it while the inbox rows of a big group can't be written.
-async fn ended_while_inboxes_fail(kind: ErrorKind, then: impl FnOnce(&Dispatcher)) -> Result<()> {
-    let (mut fixture, owner, members) = many().await;
-    let directory = Arc::new(NoInboxes { store: fixture.services.directory.clone(), failing: Mutex::default() });
-    fixture.services.directory = directory.clone();
-    let dispatcher = Dispatcher::new(fixture.services.clone(), fixture.sessions.clone());
-    let running = tokio::spawn({
-        let dispatcher = dispatcher.clone();
-        async move { dispatcher.run().await }
-    });
-    let conversation = big_group(&fixture, &owner, &members).await;
-    settle().await;
-    *directory.failing.lock() = Some(kind);
-    send(&fixture, &owner, to_group(&fixture, &conversation, "one")).await;
-    settle().await;
-    then(&dispatcher);
-    settle().await;
-    assert!(running.is_finished(), "it hangs");
-    running.await.expect("it does not panic")
-}
-
-/// The timeline says already that the message is there: only the replay tells those who are to have it.
-#[tokio::test]
-async fn a_crash_between_timeline_and_inboxes_is_mended_by_the_replay() {
-    let mut fixture = Fixture::new().await;
-    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
-    let failing = Mutex::new(Some(ErrorKind::Unavailable));
-    let directory = Arc::new(NoInboxes { store: fixture.services.directory.clone(), failing });
-    fixture.services.directory = directory.clone();
-    let running = start(&fixture);
-    let accepted = send(&fixture, &alice, to_peer(&fixture, &bob, "one")).await;
-    settle().await;
-    assert_eq!(texts(&timeline(&fixture, &alice, &accepted.conversation).await), ["one"]);
-    running.abort();
-    settle().await;
-
-    *directory.failing.lock() = None;
-    let bob = fixture.connect(&bob).await;
-    let _running = start(&fixture);
-    settle().await;
-    let conversation = ConversationId::from_slice(&accepted.conversation).expect("an id");
-    for account in [alice.account, bob.account] {
-        let key = tables::inbox(account, conversation, tables::InboxPart::Head);
-        let row = fixture.services.directory.get(key).await.expect("memory does not fail").expect("an inbox row");
-        assert_eq!(tables::read::<InboxHeadRow>(&row).expect("it decodes").head_seq, 1);
-    }
-    assert!(matches!(pushed(&fixture, &bob)[..], [Event::Entry(_)]), "who is connected now is told");
-    assert_eq!(texts(&timeline(&fixture, &bob, &accepted.conversation).await), ["one"], "once");
-}
-
-/// The fan-out is given up with the stop; it is pending and not committed, so the next start does it.
-#[tokio::test]
-async fn a_stop_does_not_wait_for_a_big_group_whose_fan_out_fails() {
-    ended_while_inboxes_fail(ErrorKind::Unavailable, Dispatcher::stop).await.expect("it ends as it was asked to");
-}
-
-#[tokio::test]
-async fn an_engine_that_fails_for_good_in_a_big_group_ends_the_dispatcher() {
-    let error = ended_while_inboxes_fail(ErrorKind::Fatal, |_| {}).await.expect_err("the process must stop");
-    assert_eq!(error.kind(), ErrorKind::Fatal);
-}
-
-/// A damaged row is no reason to skip what was accepted: the dispatcher ends, and goes on where it was once the row is mended.
-#[tokio::test]
-async fn corrupt_state_ends_the_dispatcher_and_no_accepted_message_is_skipped() {
-    let fixture = Fixture::new().await;
-    let (alice, bob) = (fixture.account("alice").await, fixture.account("bob").await);
-    let running = start(&fixture);
-    let accepted = send(&fixture, &alice, to_peer(&fixture, &bob, "one")).await;
-    settle().await;
-    running.abort();
-    settle().await;
-    let conversation = ConversationId::from_slice(&accepted.conversation).expect("an id");
-    let row = tables::member(conversation, hudhud_proto::AccountId::new([9; 16]));
-    let garbage = Write { key: row.clone(), value: Some(bytes::Bytes::from_static(&[0xff; 8])), version: 1 };
-    fixture.store.write(vec![garbage]).await.expect("memory does not fail");
-    send(&fixture, &alice, to_peer(&fixture, &bob, "two")).await;
-    let dispatcher = Dispatcher::new(fixture.services.clone(), fixture.sessions.clone());
-    assert_eq!(dispatcher.run().await.expect_err("it can't go on").kind(), ErrorKind::Corrupt);
-
-    let mended = tables::delete(row, 2);
-    fixture.store.write(vec![mended]).await.expect("memory does not fail");
-    let _running = start(&fixture);
-    settle().await;
-    assert_eq!(texts(&timeline(&fixture, &bob, &accepted.conversation).await), ["one", "two"]);
 }
