@@ -141,6 +141,8 @@ pub enum Fault {
     LogLost,
     /// The power goes, and a record of the log is damaged: at its end it is cut off, further inside the log is given up.
     BitFlip,
+    /// Bits flip in rows of a store: what needs one of them is told that it is damaged, until somebody has mended them.
+    RowFlips,
     /// The bus takes all shards away and shares them anew.
     Rebalance,
     /// A server's clock jumps.
@@ -188,7 +190,8 @@ impl Fault {
     }
 }
 
-/// All but [`Fault::LogLost`] and [`Fault::BitFlip`], which are in fewer runs: what is behind them shows less.
+/// All but [`Fault::LogLost`], [`Fault::BitFlip`] and [`Fault::RowFlips`], which are in fewer runs: what is behind them shows
+/// less.
 const FAULTS: [Fault; 23] = [
     Fault::Kill,
     Fault::PowerLoss,
@@ -276,6 +279,7 @@ impl Weather {
         weather.event_ms_mean = *chance.pick(&[500, 1_500, 5_000]).expect("there are some");
         weather.events = chance.some(&FAULTS, 500_000);
         weather.events.extend(chance.some(&[Fault::LogLost, Fault::BitFlip], 150_000));
+        weather.events.extend(chance.some(&[Fault::RowFlips], 200_000));
         weather.events.retain(|fault| fault.befalls(arrangement));
         weather
     }

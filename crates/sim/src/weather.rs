@@ -75,6 +75,10 @@ fn strike(world: &World, site: &Arc<Site>, people: &Arc<People>, fault: Fault) {
             // The log is not opened any more, until somebody decides to go on without it.
             _ => lose_log(world, site, Power::Lost, short + long),
         },
+        Fault::RowFlips => match world.draw(|chance| chance.below(2)) {
+            0 => site.messages().damage(until),
+            _ => site.directory().damage(until),
+        },
         Fault::Rebalance => site.bus().share_anew(),
         Fault::ServerClock => {
             // Leases are wall-clock times: two servers must not be apart by more than what a lease has left when it is renewed.

@@ -21,6 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+/// Of so many partitions one can't be read where rows are damaged.
+const DAMAGED_ONE_IN: u8 = 8;
 const ENGINE: &str = "simulated";
 
 /// What is the same for every disk.
@@ -30,6 +32,8 @@ struct Machine {
     power_losses: AtomicU64,
     stalled_until: Mutex<Duration>,
     full_until: Mutex<Duration>,
+    /// Which partitions can't be read, by what their names hash to, and until when.
+    damaged_until: Mutex<(u8, Duration)>,
     /// Servers that do not reach it, or do not hear of it, and until when.
     parted: Mutex<BTreeMap<Arc<str>, (Duration, Way)>>,
     /// The next sync fails.
@@ -60,6 +64,7 @@ impl Machine {
             power_losses: AtomicU64::new(0),
             stalled_until: Mutex::default(),
             full_until: Mutex::default(),
+            damaged_until: Mutex::default(),
             parted: Mutex::default(),
             sync_fails: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -102,6 +107,7 @@ impl Machine {
     fn heal(&self) {
         *self.stalled_until.lock() = Duration::ZERO;
         *self.full_until.lock() = Duration::ZERO;
+        self.damaged_until.lock().1 = Duration::ZERO;
         self.parted.lock().clear();
         self.sync_fails.store(false, Ordering::Relaxed);
     }
@@ -123,6 +129,13 @@ impl Machine {
             return Fate::Refused(ErrorKind::Unavailable);
         }
         if world.strikes(times_out) { Fate::Unanswered } else { Fate::Done }
+    }
+
+    /// Whether what is stored there turns out to be damaged when it is read. It is one partition of [`DAMAGED_ONE_IN`].
+    fn is_damaged(&self, partition: &[u8]) -> bool {
+        let (which, until) = *self.damaged_until.lock();
+        let hash = partition.iter().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(*byte));
+        self.world.now() < until && hash % DAMAGED_ONE_IN == which
     }
 
     /// The way to the engine, and what it takes to get to the call: mostly nothing that a timer could tell.

@@ -1,6 +1,6 @@
 //! A database whose calls can fail in every way that the contract of [`Store`] allows.
 
-use super::{Fate, Machine, error, told};
+use super::{DAMAGED_ONE_IN, Fate, Machine, error, told};
 use crate::mutants::Mutant;
 use crate::network::Way;
 use crate::server::Process;
@@ -101,6 +101,12 @@ impl StoreDisk {
         *self.machine.stalled_until.lock() = until;
     }
 
+    /// Some of its rows can't be read until somebody mends them then.
+    pub fn damage(&self, until: Duration) {
+        let which = self.machine.world.draw(|chance| chance.below(u64::from(DAMAGED_ONE_IN))) as u8;
+        *self.machine.damaged_until.lock() = (which, until);
+    }
+
     /// Has no room until then.
     pub fn fill(&self, until: Duration) {
         *self.machine.full_until.lock() = until;
@@ -151,11 +157,17 @@ impl ServerStore {
         self.disk.machine.fate(self.process.name(), weather.store_refuses, weather.store_times_out, writes)
     }
 
-    async fn read<T>(&self, op: &'static str, read: impl FnOnce(&memory::Store) -> Result<T>) -> Result<T> {
+    async fn read<T>(
+        &self,
+        op: &'static str,
+        partition: Bytes,
+        read: impl FnOnce(&memory::Store) -> Result<T>,
+    ) -> Result<T> {
         let machine = &self.disk.machine;
         let fate = self.fate(false);
         machine.reach().await;
         match fate {
+            Fate::Done if machine.is_damaged(&partition) => Err(self.failed(op, ErrorKind::Corrupt)),
             Fate::Done => read(&self.disk.rows),
             Fate::Refused(kind) => Err(self.failed(op, kind)),
             Fate::Unanswered | Fate::Unreached | Fate::Unheard => self.unheard(op).await,
@@ -252,11 +264,11 @@ impl ServerStore {
 #[async_trait]
 impl Store for ServerStore {
     async fn get(&self, key: Key) -> Result<Option<Row>> {
-        self.read("get", |rows| now(rows.get(key))).await
+        self.read("get", key.partition.clone(), |rows| now(rows.get(key))).await
     }
 
     async fn scan(&self, scan: Scan) -> Result<Vec<Row>> {
-        self.read("scan", |rows| now(rows.scan(scan))).await
+        self.read("scan", scan.partition.clone(), |rows| now(rows.scan(scan))).await
     }
 
     async fn write(&self, writes: Vec<Write>) -> Result<()> {

@@ -59,12 +59,12 @@ impl Process {
         self.alarmed.change(|alarmed| *alarmed = true);
     }
 
-    /// The dispatcher gave up: right when an engine can't keep its promises, and never else.
+    /// The dispatcher gave up: right when an engine can't keep its promises or holds damaged rows, and never else.
     pub fn dispatcher_stopped(&self, error: &Error) {
         let what = format!("the dispatcher of {} stopped: {error}", self.name);
         self.world.note(format_args!("{what}"));
         match error.kind() {
-            ErrorKind::Fatal => self.alarm(),
+            ErrorKind::Fatal | ErrorKind::Corrupt => self.alarm(),
             _ => self.world.observer().violate(0, what, Vec::new()),
         }
     }
