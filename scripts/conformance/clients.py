@@ -1,4 +1,4 @@
-"""One transcript on five WebSocket libraries in three languages, against the server; on two of them in protobuf too."""
+"""One transcript on six WebSocket libraries in four languages, against the server; on two of them in protobuf too."""
 
 import os
 import pathlib
@@ -31,6 +31,7 @@ def run(binaries, tools):
             "Node ws, JSON": ([node, HERE / "with_ws.mjs", url], tools / "node"),
             "Node's own, JSON": ([node, HERE / "with_node.mjs", url], tools / "node"),
             "Go coder/websocket, JSON": ([tools / "bin" / "conformance", HERE / "transcript.json", url], HERE),
+            "Rust tokio-websockets, JSON": ([binaries / "examples" / "transcript", HERE / "transcript.json", url], HERE),
         }
         wrong = []
         for name, (command, folder) in played.items():
