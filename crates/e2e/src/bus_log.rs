@@ -49,6 +49,12 @@ pub struct Damage {
     pub leaves_bytes: bool,
 }
 
+/// Up to which offset records of the log in this folder were synced for certain.
+pub fn synced(folder: &Path) -> Result<u64> {
+    let commits = std::fs::read(folder.join("commits")).context("no commits were written down")?;
+    commits.get(14..22).map(number).context("a file of commits that is too short")
+}
+
 impl BusLog {
     /// Reads the log in this folder.
     pub fn read(folder: &Path) -> Result<Self> {
@@ -62,9 +68,7 @@ impl BusLog {
         // Twenty digits each, so names sort as offsets do.
         paths.sort();
         let segments = paths.into_iter().map(Segment::read).collect::<Result<Vec<_>>>()?;
-        let commits = std::fs::read(folder.join("commits")).context("no commits were written down")?;
-        let synced = commits.get(14..22).context("a file of commits that is too short")?;
-        Ok(Self { segments, synced: number(synced) })
+        Ok(Self { segments, synced: synced(folder)? })
     }
 
     /// Leaves behind the last record what the loss of power in the middle of an append does.

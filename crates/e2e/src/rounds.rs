@@ -9,6 +9,7 @@ use crate::process::Server;
 use crate::proxy::Proxy;
 use anyhow::{Context as _, Result, ensure};
 use hudhud_engines::{Options, Urls};
+use hudhud_ports::Store;
 use hudhud_sim::chance::Chance;
 use std::path::Path;
 use std::sync::Arc;
@@ -113,9 +114,15 @@ async fn round(fault: Fault, world: &mut World, fleet: &mut Fleet) -> Result<Rou
 
 /// Holds what clients have against what a server left in its data folder. Returns what must not be.
 pub async fn check(seen: &Seen, data: &Path) -> Result<Vec<String>> {
+    let violations = with_messages(data, |messages| seen.check(messages)).await?;
+    Ok(violations.into_iter().map(|it| format!("guarantee {}: {}", it.guarantee, it.what)).collect())
+}
+
+/// Does something with the messages that a server left in its data folder.
+pub async fn with_messages<T>(data: &Path, look: impl FnOnce(&dyn Store) -> Result<T>) -> Result<T> {
     let urls = Urls::all(format!("embedded:{}", data.display()));
     let engines = hudhud_engines::open(&urls, &Options::default(), hudhud_engines::runtime().clock).await?;
-    let violations = seen.check(engines.messages.as_ref()).await?;
+    let seen = look(engines.messages.as_ref());
     engines.close().await?;
-    Ok(violations.into_iter().map(|it| format!("guarantee {}: {}", it.guarantee, it.what)).collect())
+    seen
 }

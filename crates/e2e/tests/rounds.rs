@@ -7,9 +7,11 @@ use hudhud_e2e::clock::Clock;
 use hudhud_e2e::disk::Disk;
 use hudhud_e2e::fault::Fault;
 use hudhud_e2e::fleet::Fleet;
+use hudhud_e2e::hudhud;
 use hudhud_e2e::process::Server;
-use hudhud_e2e::rounds::{Plan, check, run};
+use hudhud_e2e::rounds::{Plan, check, run, with_messages};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,4 +59,46 @@ async fn a_server_without_what_it_accepted_is_found_out() {
     assert!(before.iter().any(|violation| violation.starts_with("guarantee 11:")), "{before:#?}");
     let now = check(&seen, &disk.data_from_here()).await.expect("opened");
     assert!(now.is_empty(), "{now:#?}");
+}
+
+/// A backup is restored that is older than what devices hold. They keep what they have, everybody goes on writing, and beyond
+/// what the backup could not have nothing is lost, shown twice or out of order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn devices_ahead_of_a_restored_server_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Arc::new(Disk::new(folder.path()).expect("a disk"));
+    let clock = Arc::new(Clock::new(folder.path()).expect("a clock"));
+    let mut server = Server::start(disk.clone(), clock, folder.path()).await.expect("started");
+    let mut fleet = Fleet::start(server.address(), folder.path(), PACE).await.expect("everybody is there");
+    fleet.write_for(LOAD).await.expect("written");
+    let (data, backup) = (disk.data_from_here(), folder.path().join("backup"));
+    hudhud_command(["backup".as_ref(), backup.as_os_str(), "--data".as_ref(), data.as_os_str()]);
+    fleet.write_for(LOAD).await.expect("written");
+    fleet.settle().await.expect("settled");
+    server.kill().await.expect("killed");
+
+    std::fs::remove_dir_all(&data).expect("removed");
+    hudhud_command(["restore".as_ref(), backup.as_os_str(), "--verify".as_ref(), "--data".as_ref(), data.as_os_str()]);
+    // What was on its way when the backup was made is applied first.
+    server.start_again().await.expect("started");
+    fleet.settle().await.expect("settled");
+    server.terminate().await.expect("ended");
+    let seen = fleet.seen().clone();
+    with_messages(&data, |messages| seen.restored(messages)).await.expect("opened");
+    assert!(seen.gone() > 0, "devices are not ahead of the backup");
+
+    server.start_again().await.expect("started");
+    let restored = seen.accepted();
+    fleet.write_for(LOAD).await.expect("written");
+    fleet.settle().await.expect("settled");
+    assert!(seen.accepted() > restored, "everybody goes on");
+    server.terminate().await.expect("ended");
+    fleet.stop().expect("their disks did not fail");
+    let violations = check(&seen, &data).await.expect("opened");
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+fn hudhud_command<const N: usize>(words: [&OsStr; N]) {
+    let done = Command::new(hudhud::binary().expect("built")).args(words).output().expect("it runs");
+    assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
 }

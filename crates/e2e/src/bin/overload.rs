@@ -1,5 +1,5 @@
-//! Measures what honest people have left while others flood a server: messages a second in windows with and without each kind
-//! of flood, by turns, in one run. Ends with 1 where less than 95 % are left.
+//! Measures what honest people have left while others flood a server, and while it is backed up: messages a second in windows
+//! with and without each, by turns, in one run. Ends with 1 where less than 95 % are left.
 #![allow(clippy::print_stdout, reason = "a command line speaks to a terminal")]
 
 use clap::Parser;
@@ -89,22 +89,27 @@ async fn main() -> ExitCode {
         }
         is_enough &= measured.print(kind.name());
     }
+    let mut measured = Measured::default();
+    for _ in 0..arguments.rounds {
+        let back_up = async |until| {
+            while Instant::now() < until {
+                server.back_up(&folder.path().join("backup")).await;
+            }
+        };
+        measured.window(&traffic, &server, length, back_up).await;
+    }
+    is_enough &= measured.print("one backup after the other");
     let mut slow = SlowReaders::gather(server.address(), arguments.readers).await;
     let mut measured = Measured { connected: arguments.readers, ..Measured::default() };
     for _ in 0..arguments.rounds {
-        tokio::time::sleep(SETTLE).await;
-        measured.without.push(traffic.window(length).await);
-        let until = Instant::now() + length;
-        let write = async {
+        let write = async |until| {
             let mut turns = tokio::time::interval(Duration::from_secs(1) / UNREAD_PER_SECOND);
             while Instant::now() < until {
                 turns.tick().await;
                 slow.write(1).await;
             }
         };
-        let (window, ()) = tokio::join!(traffic.window(length), write);
-        measured.with.push(window);
-        measured.note(server.usage());
+        measured.window(&traffic, &server, length, write).await;
     }
     is_enough &= measured.print("slow readers of a busy group");
     match traffic.finish().await {
@@ -124,6 +129,21 @@ async fn main() -> ExitCode {
 }
 
 impl Measured {
+    /// A window without, and one while something is done until then.
+    async fn window(
+        &mut self,
+        traffic: &Traffic,
+        server: &Server,
+        length: Duration,
+        disturb: impl AsyncFnOnce(Instant),
+    ) {
+        tokio::time::sleep(SETTLE).await;
+        self.without.push(traffic.window(length).await);
+        let (window, ()) = tokio::join!(traffic.window(length), disturb(Instant::now() + length));
+        self.with.push(window);
+        self.note(server.usage());
+    }
+
     fn note(&mut self, usage: Usage) {
         self.resident_bytes = self.resident_bytes.max(usage.resident_bytes);
     }

@@ -1,12 +1,18 @@
 //! The log of the bus is not what it was.
 
 use super::World;
-use crate::bus_log::BusLog;
+use crate::bus_log::{self, BusLog};
+use crate::hudhud::POLL;
 use anyhow::{Result, ensure};
 use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How a server ends that can't open its data.
 const NOT_OPENED: i32 = 73;
+
+/// How long it may take until a record is synced for certain.
+const SYNCED_MAX: Duration = Duration::from_secs(60);
 
 fn folder(world: &World) -> PathBuf {
     world.disk.data_from_here().join("bus")
@@ -22,6 +28,12 @@ pub(super) async fn torn_tail(world: &mut World) -> Result<String> {
 }
 
 pub(super) async fn damaged(world: &mut World) -> Result<String> {
+    // On a machine that has much else to do nothing may be so far yet. Until the first commit there is no such file.
+    let deadline = Instant::now() + SYNCED_MAX;
+    while bus_log::synced(&folder(world)).unwrap_or_default() == 0 {
+        ensure!(Instant::now() < deadline, "no record is synced for certain");
+        tokio::time::sleep(POLL).await;
+    }
     world.server.kill().await?;
     let log = BusLog::read(&folder(world))?;
     let damage = log.damage(&mut world.chance)?;

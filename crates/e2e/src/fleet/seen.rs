@@ -267,23 +267,42 @@ impl Seen {
         self.0.lock().last_change
     }
 
-    /// Holds what devices have against what the server has.
-    pub async fn check(&self, messages: &dyn Store) -> Result<Vec<Violation>> {
+    /// A backup was restored, and everything that was in it is in this store by now: what devices have beyond that is theirs
+    /// alone.
+    pub fn restored(&self, messages: &dyn Store) -> Result<()> {
         let mut inner = self.0.lock();
         let Inner { devices, observer, .. } = &mut *inner;
-        let ids: BTreeSet<ConversationId> =
-            devices.values().flat_map(|mirror| mirror.storage.conversations().map(|row| row.id)).collect();
-        let mut conversations = BTreeMap::new();
-        for id in ids {
-            // The store answers at once: nobody else uses it.
-            let known = Known::read(messages, id).now_or_never().expect("an embedded store reads without waiting")?;
-            for (seq, entry) in known.timeline() {
-                if let Some(placed) = Placed::new(entry) {
-                    observer.placed.insert((id, placed.message), seq);
-                    observer.log.insert((id, seq), placed);
+        observer.losses.count += 1;
+        for (id, known) in conversations(devices, messages)? {
+            let stored: BTreeSet<Seq> = known.timeline().map(|(seq, _)| seq).collect();
+            for entry in devices.values().flat_map(|mirror| mirror.storage.entries(id)) {
+                if !stored.contains(&entry.seq) {
+                    observer.losses.entries.insert((id, entry.seq), entry.message);
+                    observer.losses.gone.insert(entry.message);
+                    observer.losses.torn.insert(id);
                 }
             }
-            conversations.insert(id, known);
+        }
+        Ok(())
+    }
+
+    /// How many entries went with what was restored over.
+    pub fn gone(&self) -> usize {
+        self.0.lock().observer.losses.gone.len()
+    }
+
+    /// Holds what devices have against what the server has.
+    pub fn check(&self, messages: &dyn Store) -> Result<Vec<Violation>> {
+        let mut inner = self.0.lock();
+        let Inner { devices, observer, .. } = &mut *inner;
+        let conversations = conversations(devices, messages)?;
+        for (id, known) in &conversations {
+            for (seq, entry) in known.timeline() {
+                if let Some(placed) = Placed::new(entry) {
+                    observer.placed.insert((*id, placed.message), seq);
+                    observer.log.insert((*id, seq), placed);
+                }
+            }
         }
         let held = devices
             .iter()
@@ -294,6 +313,18 @@ impl Seen {
         violations.extend(end.agreed(observer));
         Ok(violations)
     }
+}
+
+/// What a store has of the conversations that devices know.
+fn conversations(
+    devices: &BTreeMap<Arc<str>, Mirror>,
+    messages: &dyn Store,
+) -> Result<BTreeMap<ConversationId, Known>> {
+    let ids: BTreeSet<ConversationId> =
+        devices.values().flat_map(|mirror| mirror.storage.conversations().map(|row| row.id)).collect();
+    // The store answers at once: nobody else uses it.
+    let read = |id| Known::read(messages, id).now_or_never().expect("an embedded store reads without waiting");
+    ids.into_iter().map(|id| Ok((id, read(id)?))).collect()
 }
 
 /// Whether a change is one to a conversation, its messages or the outbox: not the same row again, and no names.

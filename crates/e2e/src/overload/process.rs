@@ -28,6 +28,7 @@ pub struct Server {
     address: SocketAddr,
     operators: SocketAddr,
     process: Hudhud,
+    data: PathBuf,
     log: PathBuf,
 }
 
@@ -47,13 +48,14 @@ impl Server {
         let mut command = Command::new(hudhud::binary().unwrap_or_else(|error| panic!("{error}")));
         command.args(["serve", "--log", "warn", "--listen"]).arg(address.to_string());
         command.arg("--operators-listen").arg(operators.to_string());
-        command.arg("--config").arg(&config).arg("--data").arg(folder.join("data"));
+        let data = folder.join("data");
+        command.arg("--config").arg(&config).arg("--data").arg(&data);
         let log = folder.join("hudhud.log");
         let file = File::create(&log).expect("the folder can be written");
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         change(&mut command);
         let process = Hudhud::spawn(&mut command).unwrap_or_else(|error| panic!("{error}"));
-        let mut server = Self { address, operators, process, log };
+        let mut server = Self { address, operators, process, data, log };
         match server.process.ready(operators, PATIENCE).await {
             Ok(None) => server,
             Ok(Some(status)) => panic!("the server ended with {status} instead of starting: {}", server.said()),
@@ -81,6 +83,14 @@ impl Server {
     /// The whole answer to an operator's request; empty where there is none.
     pub async fn get(&self, path: &str) -> String {
         hudhud::get(self.operators, path).await
+    }
+
+    /// Backs it up into a folder that is not there, and removes that again.
+    pub async fn back_up(&self, to: &Path) {
+        let mut command = tokio::process::Command::new(hudhud::binary().unwrap_or_else(|error| panic!("{error}")));
+        let done = command.arg("backup").arg(to).arg("--data").arg(&self.data).output().await.expect("it runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        std::fs::remove_dir_all(to).expect("it is there");
     }
 
     /// Sends it a signal.
