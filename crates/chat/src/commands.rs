@@ -17,6 +17,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("/who   /leave", "members of this group; leave it"),
     ("/mute   /unmute", "no unread colours for this chat"),
     ("/block @alice   /unblock   /blocks", "take nothing more from somebody"),
+    ("/report [@alice] spam|abuse|illegal|impersonation|other TEXT", "tell the server's operators"),
     ("/contact @alice   /contacts", "who counts as a contact for /privacy"),
     ("/privacy [setting value]", "who sees what of you"),
     ("/name Alice B.", "the name that others see beside your handle"),
@@ -117,6 +118,7 @@ fn usage(name: &str) -> &'static str {
         "join" => "/join CODE",
         "block" => "/block @alice",
         "unblock" => "/unblock @alice",
+        "report" => "/report spam what happened, or /report @alice abuse what happened",
         "contact" => "/contact @alice",
         "uncontact" => "/uncontact @alice",
         "name" => "/name Alice B.",
@@ -167,6 +169,7 @@ fn of_oneself(name: &str, arguments: &Arguments<'_>) -> Option<Result<Act, Strin
     Some(match name {
         "block" => arguments.handle().map(Act::Block),
         "unblock" => arguments.handle().map(Act::Unblock),
+        "report" => report(arguments),
         "blocks" => Ok(Act::Blocks),
         "contact" => arguments.handle().map(Act::Contact),
         "uncontact" => arguments.handle().map(Act::RemoveContact),
@@ -184,6 +187,18 @@ fn of_oneself(name: &str, arguments: &Arguments<'_>) -> Option<Result<Act, Strin
         "logout" => Ok(Act::LogOut),
         _ => return None,
     })
+}
+
+/// About somebody who is named, or about what is on the screen.
+fn report(arguments: &Arguments<'_>) -> Result<Act, String> {
+    let (who, rest) = match arguments.rest.split_once(' ') {
+        Some((who, rest)) if who.starts_with('@') => (Some(handle(who)?), rest.trim()),
+        _ => (None, arguments.rest),
+    };
+    let (category, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    let category = category_named(category).ok_or_else(|| arguments.wrong())?;
+    let conversation = if who.is_none() { Some(arguments.here()?) } else { None };
+    Ok(Act::Report { who, conversation, seqs: Vec::new(), category, text: text.trim().to_owned() })
 }
 
 fn privacy(arguments: &Arguments<'_>) -> Result<Act, String> {
@@ -210,6 +225,18 @@ pub fn role_named(name: &str) -> Option<v1::Role> {
         "owner" => v1::Role::Owner,
         "admin" => v1::Role::Admin,
         "member" => v1::Role::Member,
+        _ => return None,
+    })
+}
+
+/// The category of reports with this name.
+pub fn category_named(name: &str) -> Option<v1::ReportCategory> {
+    Some(match name {
+        "spam" => v1::ReportCategory::Spam,
+        "abuse" => v1::ReportCategory::Abuse,
+        "illegal" => v1::ReportCategory::Illegal,
+        "impersonation" => v1::ReportCategory::Impersonation,
+        "other" => v1::ReportCategory::Other,
         _ => return None,
     })
 }

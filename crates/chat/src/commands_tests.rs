@@ -29,6 +29,12 @@ fn every_command_is_understood() {
     act("/who", Act::Members { conversation: HERE });
     act("/block alice", Act::Block(alice()));
     act("/unblock alice", Act::Unblock(alice()));
+    let report = |who, conversation, category, text: &str| {
+        let text = text.to_owned();
+        Act::Report { who, conversation, seqs: Vec::new(), category, text }
+    };
+    act("/report spam they sell", report(None, Some(HERE), v1::ReportCategory::Spam, "they sell"));
+    act("/report @alice abuse", report(Some(alice()), None, v1::ReportCategory::Abuse, ""));
     act("/privacy", Act::Privacy);
     let online = v1::Privacy { online: v1::Audience::Contacts.into(), ..v1::Privacy::default() };
     act("/privacy online contacts", Act::SetPrivacy(online));
@@ -63,6 +69,8 @@ fn an_error_says_what_to_type() {
     check("/group @alice", Some(HERE), "/group Book club");
     check("/dm a!", Some(HERE), "3 to 32");
     check("/role alice king", Some(HERE), "/role @alice admin");
+    check("/report they sell", Some(HERE), "/report spam");
+    check("/report spam", None, "/dm alice");
     check("/privacy online dogs", Some(HERE), "everyone|contacts|nobody");
     check("/devices remove x", Some(HERE), "/devices remove ID");
 }

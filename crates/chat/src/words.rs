@@ -15,6 +15,9 @@ pub fn name(world: &World, account: AccountId) -> String {
     if world.is_me(account) {
         return "you".into();
     }
+    if account == AccountId::OPERATORS {
+        return "the server's operators".into();
+    }
     text::line(world.handle_of(account).unwrap_or("…"))
 }
 
@@ -54,6 +57,15 @@ pub fn change(world: &World, entry: &Entry) -> Option<String> {
             format!("{who} made the group “{}” with {members}", text::line(&created.title))
         }
         What::MembersAdded(added) => format!("{who} added {}", names(world, &added.members)),
+        What::MemberRemoved(removed) if !removed.new_owner.is_empty() => format!(
+            "{who} removed {}; now owned by {}",
+            names(world, &[&removed.member]),
+            names(world, &[&removed.new_owner])
+        ),
+        What::Closed(closed) if closed.reason.is_empty() => {
+            format!("{who} closed this chat: nobody writes here any more")
+        }
+        What::Closed(closed) => format!("{who} closed this chat: {}", text::line(&closed.reason)),
         What::MemberRemoved(removed) => format!("{who} removed {}", names(world, &[&removed.member])),
         What::MemberLeft(left) if left.new_owner.is_empty() => format!("{who} left"),
         What::MemberLeft(left) => format!("{who} left; now owned by {}", names(world, &[&left.new_owner])),
@@ -159,6 +171,7 @@ pub fn answer(world: &World, act: &Act, answer: &server_frame::Event, zone: &Tim
 /// That an act is done, where nothing else shows it.
 fn done(act: &Act) -> Option<String> {
     Some(match act {
+        Act::Report { .. } => "Reported. The server's operators see what you wrote, and no messages.".into(),
         Act::Block(handle) => format!("You block @{handle}: nothing comes from them any more."),
         Act::Unblock(handle) => format!("You block @{handle} no more."),
         Act::Contact(handle) => format!("@{handle} is a contact."),

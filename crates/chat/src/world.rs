@@ -97,6 +97,7 @@ impl World {
             }
             Event::Person(person) => drop(self.people.insert(person.account, person.clone())),
             Event::Replaced
+            | Event::Suspended { .. }
             | Event::History { .. }
             | Event::Composed { .. }
             | Event::Receipt { .. }

@@ -315,6 +315,7 @@ fn apply(row: &mut Row, what: &What, sender: AccountId, me: Option<AccountId>) {
         What::MembersAdded(added) if added.members.iter().any(|member| is_me(member)) => row.role = v1::Role::Member,
         What::MemberJoined(_) if by_me => row.role = v1::Role::Member,
         What::MemberRemoved(removed) if is_me(&removed.member) => row.role = v1::Role::Unspecified,
+        What::MemberRemoved(removed) if is_me(&removed.new_owner) => row.role = v1::Role::Owner,
         What::MemberLeft(_) if by_me => row.role = v1::Role::Unspecified,
         What::RoleChanged(changed) => {
             let role = changed.role.as_known().unwrap_or(v1::Role::Member);
@@ -334,7 +335,11 @@ fn apply(row: &mut Row, what: &What, sender: AccountId, me: Option<AccountId>) {
                 _ => {}
             }
         }
-        What::MembersAdded(_) | What::MemberJoined(_) | What::MemberRemoved(_) | What::MemberLeft(_) => {}
+        What::MembersAdded(_)
+        | What::MemberJoined(_)
+        | What::MemberRemoved(_)
+        | What::MemberLeft(_)
+        | What::Closed(_) => {}
     }
 }
 

@@ -102,7 +102,7 @@ fn events_change_what_the_group_is() {
     let handed = v1::RoleChanged { member: OTHER.to_bytes(), role: v1::Role::Owner.into() };
     held.append(event(2, ME, What::RoleChanged(handed)), Some(ME));
     assert_eq!(held.row().role, v1::Role::Admin);
-    let removed = v1::MemberRemoved { member: ME.to_bytes() };
+    let removed = v1::MemberRemoved { member: ME.to_bytes(), ..Default::default() };
     held.append(event(3, OTHER, What::MemberRemoved(removed)), Some(ME));
     assert_eq!(held.row().role, v1::Role::Unspecified);
 }

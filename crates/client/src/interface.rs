@@ -47,6 +47,8 @@ impl Closed {
     pub const UNAUTHENTICATED: u16 = 4001;
     /// The close code for a connection whose device has connected again elsewhere.
     pub const REPLACED: u16 = 4002;
+    /// The close code of a server whose operators suspended the account.
+    pub const SUSPENDED: u16 = 4005;
 }
 
 /// What a driver carries out. Outputs are carried out in their order; an output waits for the one before it.
@@ -198,6 +200,12 @@ pub enum Event {
     /// This device has connected again elsewhere, with a copy of what is stored here. This client stays without a connection
     /// until [`Command::GoOnline`], as the two would take turns.
     Replaced,
+    /// The server's operators suspended the account. No further connection is made until [`Command::GoOnline`] or the next
+    /// start; what is stored stays, and so does what waits to be sent.
+    Suspended {
+        /// For people.
+        reason: String,
+    },
     /// A conversation is new, or has changed.
     Conversation(Box<Summary>),
     /// A new entry at the end of a conversation. If it is one's own, it takes the place of its [`Event::Outgoing`].

@@ -227,7 +227,11 @@ impl Outbox {
                 item.go_backs += 1;
                 true
             }
-            ErrorCode::Unavailable | ErrorCode::Full | ErrorCode::RateLimited | ErrorCode::Unauthenticated => true,
+            ErrorCode::Unavailable
+            | ErrorCode::Full
+            | ErrorCode::RateLimited
+            | ErrorCode::Unauthenticated
+            | ErrorCode::Suspended => true,
             ErrorCode::Internal | ErrorCode::Unspecified => {
                 item.internal_errors += 1;
                 if item.internal_errors >= INTERNAL_ERRORS_MAX {

@@ -19,7 +19,7 @@ macro_rules! kinds {
 const KINDS: &[fn(&Row)] = kinds! {
     AcceptedRow SequencedRow HeadRow MemberRow InboxHeadRow PreferencesRow SeqRow SessionRow SessionSet LeaseRow AccountRow
     PasswordRow HandleRow DeviceRow TokenRow TokenInfoRow PrivacyRow BlockRow ContactRow LastSeenRow InviteRow
-    RegistrationInviteRow WatcherSet Entry
+    RegistrationInviteRow WatcherSet Entry StandingRow PasswordUsedRow ListedRow AdminTokenRow ReportRow
 };
 
 /// Reads a value, a key, and a row as the embedded engine has it on disk.

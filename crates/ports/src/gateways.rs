@@ -33,6 +33,8 @@ pub enum Payload {
     Frame(Bytes),
     /// The token was revoked: close the connections that were opened with it.
     Revoked(TokenId),
+    /// The account was suspended: close its connections.
+    Suspended,
 }
 
 /// One payload for the connections of one gateway.

@@ -83,6 +83,7 @@ commands! {
     SetContact "setContact" "Done" Account "Adds or renames a contact.";
     RemoveContact "removeContact" "Done" Account "Removes a contact.";
     ListContacts "listContacts" "ContactList" Account "Lists contacts.";
+    Report "report" "Done" Account "Tells the server's operators of an account or a conversation.";
     OpenDirect "openDirect" "Conversation" Account "The direct chat with somebody.";
     CreateGroup "createGroup" "ChangeAccepted" Account "Makes a group.";
     GetConversation "getConversation" "Conversation" Account "What a member sees of a conversation.";

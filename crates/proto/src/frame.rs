@@ -72,11 +72,7 @@ impl Encoding {
             Self::Protobuf => frame.encode_to_bytes(),
             Self::Json => {
                 let mut frame = frame.clone();
-                if let Some(Command::Send(send)) = &mut frame.command
-                    && let Some(content) = send.content.as_option_mut()
-                {
-                    content_payload_to_text(content);
-                }
+                client_contents(&mut frame).into_iter().for_each(content_payload_to_text);
                 json(&frame)
             }
         }
@@ -111,10 +107,15 @@ fn json(frame: &impl serde::Serialize) -> Bytes {
 
 /// Text that came as text becomes payload: past this point there is one form.
 pub(crate) fn text_to_payload(frame: &mut ClientFrame) {
-    if let Some(Command::Send(send)) = &mut frame.command
-        && let Some(content) = send.content.as_option_mut()
-    {
-        content_text_to_payload(content);
+    client_contents(frame).into_iter().for_each(content_text_to_payload);
+}
+
+/// The payloads that a client's frame carries.
+fn client_contents(frame: &mut ClientFrame) -> Vec<&mut Content> {
+    match &mut frame.command {
+        Some(Command::Send(send)) => send.content.as_option_mut().into_iter().collect(),
+        Some(Command::Report(report)) => report.contents.iter_mut().collect(),
+        _ => Vec::new(),
     }
 }
 

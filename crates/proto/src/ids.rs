@@ -119,6 +119,9 @@ impl ConversationId {
 }
 
 impl AccountId {
+    /// No account: the operators of the server, as the sender of what they do in a conversation.
+    pub const OPERATORS: Self = Self::new([0; 16]);
+
     /// The account of a subject of somebody's own backend: the same (issuer, subject) is the same account.
     pub fn of_subject(issuer: &str, subject: &str) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("hudhud v1 account id of a subject");

@@ -58,3 +58,11 @@ pub const WATCH_MS: u64 = 120_000;
 pub const MEMBER_SPANS_MAX: usize = 16;
 /// How far the seq jumps with each new epoch of the bus: beyond every seq that the lost tail can have used.
 pub const EPOCH_SEQ_JUMP: u64 = 1 << 20;
+/// Entries that one report names, and messages that it holds.
+pub const REPORT_ENTRIES_MAX: usize = 32;
+/// What a reporter has to say.
+pub const REPORT_TEXT_BYTES_MAX: usize = 2 * 1024;
+/// All that a report holds of messages.
+pub const REPORT_CONTENT_BYTES_MAX: usize = 64 * 1024;
+/// Why operators did something: closed a conversation, suspended an account, resolved a report.
+pub const REASON_BYTES_MAX: usize = 256;

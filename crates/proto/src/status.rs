@@ -7,7 +7,7 @@ pub const fn http_status(code: ErrorCode) -> u16 {
     match code {
         ErrorCode::Invalid => 400,
         ErrorCode::Unauthenticated => 401,
-        ErrorCode::Forbidden | ErrorCode::RegistrationClosed | ErrorCode::BlockedByYou => 403,
+        ErrorCode::Forbidden | ErrorCode::RegistrationClosed | ErrorCode::BlockedByYou | ErrorCode::Suspended => 403,
         ErrorCode::NotFound | ErrorCode::RecipientUnavailable => 404,
         ErrorCode::Conflict | ErrorCode::GoBack => 409,
         ErrorCode::Limit => 422,

@@ -111,6 +111,8 @@ const CLIENT_FRAMES: &[Golden] = &frames! { decode_client encode_client:
         "0807fa0100";
     ClientFrame r#"{"request":"7","listContacts":{"cursor":"Y3Vyc29y"}}"#
         "0807fa01080a06637572736f72";
+    ClientFrame r#"{"request":"7","report":{"account":"AgICAgICAgICAgICAgICAg==","conversation":"DAwMDAwMDAwMDAwMDAwMDA==","seqs":["4","300"],"category":"REPORT_CATEGORY_ABUSE","text":"rude","contents":[{"contentType":"text/plain","text":"boo"}]}}"#
+        "08078202440a100202020202020202020202020202020212100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c1a0304ac0220022a047275646532110a0a746578742f706c61696e1203626f6f";
     ClientFrame r#"{"request":"7","openDirect":{"account":"AgICAgICAgICAgICAgICAg=="}}"#
         "0807c202120a1002020202020202020202020202020202";
     ClientFrame r#"{"request":"7","openDirect":{"handle":"bob"}}"#
@@ -201,6 +203,8 @@ const SERVER_FRAMES: &[Golden] = &frames! { decode_server encode_server:
         "080792012f0a250a1c0a10020202020202020202020202020202021203626f621a03426f621205426f6262791206637572736f72";
     ServerFrame r#"{"request":"7","conversation":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","kind":"CONVERSATION_KIND_DIRECT","title":"Hoopoes","headSeq":"41","memberCount":2,"role":"ROLE_OWNER","announceOnly":true,"peer":{"account":"AgICAgICAgICAgICAgICAg==","handle":"bob","displayName":"Bob"},"visible":[{"from":"1","to":"9"},{"from":"12"}],"createdUs":"1700000000123456"}}"#
         "0807c202560a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c10011a07486f6f706f65732029280230033801421c0a10020202020202020202020202020202021203626f621a03426f624a04080110094a02080c50c0c480c1c1c48203";
+    ServerFrame r#"{"request":"7","conversation":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","closed":true}}"#
+        "0807c202140a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c5801";
     ServerFrame r#"{"request":"7","memberList":{"members":[{"profile":{"account":"AgICAgICAgICAgICAgICAg==","handle":"bob","displayName":"Bob"},"role":"ROLE_MEMBER"}],"nextCursor":"Y3Vyc29y"}}"#
         "0807ca022a0a200a1c0a10020202020202020202020202020202021203626f621a03426f6210011206637572736f72";
     ServerFrame r#"{"request":"7","changeAccepted":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","messageId":"AYvP5WgAdweHBwcHBwcHBw==","notAdded":["AwMDAwMDAwMDAwMDAwMDAw=="]}}"#
@@ -229,6 +233,10 @@ const SERVER_FRAMES: &[Golden] = &frames! { decode_server encode_server:
         "82056b0a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c100318022210018bcfe56800770787070707070707072a100101010101010101010101010101010132100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d38c0c480c1c1c482034a1412120a1002020202020202020202020202020202";
     ServerFrame r#"{"entry":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","seq":"4","prevSeq":"3","messageId":"AYvP5WgAdweHBwcHBwcHBw==","sender":"AQEBAQEBAQEBAQEBAQEBAQ==","senderDevice":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","timeUs":"1700000000123456","event":{"memberRemoved":{"member":"AgICAgICAgICAgICAgICAg=="}}}}"#
         "82056b0a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c100418032210018bcfe56800770787070707070707072a100101010101010101010101010101010132100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d38c0c480c1c1c482034a141a120a1002020202020202020202020202020202";
+    ServerFrame r#"{"entry":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","seq":"4","prevSeq":"3","messageId":"AYvP5WgAdweHBwcHBwcHBw==","sender":"AAAAAAAAAAAAAAAAAAAAAA==","senderDevice":"AAAAAAAAAAAAAAAAAAAAAA==","timeUs":"1700000000123456","event":{"memberRemoved":{"member":"AgICAgICAgICAgICAgICAg==","newOwner":"AQEBAQEBAQEBAQEBAQEBAQ=="}}}}"#
+        "82057d0a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c100418032210018bcfe56800770787070707070707072a100000000000000000000000000000000032100000000000000000000000000000000038c0c480c1c1c482034a261a240a1002020202020202020202020202020202121001010101010101010101010101010101";
+    ServerFrame r#"{"entry":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","seq":"4","prevSeq":"3","messageId":"AYvP5WgAdweHBwcHBwcHBw==","sender":"AAAAAAAAAAAAAAAAAAAAAA==","senderDevice":"AAAAAAAAAAAAAAAAAAAAAA==","timeUs":"1700000000123456","event":{"closed":{"reason":"spam"}}}}"#
+        "82055f0a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c100418032210018bcfe56800770787070707070707072a100000000000000000000000000000000032100000000000000000000000000000000038c0c480c1c1c482034a0842060a047370616d";
     ServerFrame r#"{"entry":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","seq":"5","prevSeq":"4","messageId":"AYvP5WgAdweHBwcHBwcHBw==","sender":"AQEBAQEBAQEBAQEBAQEBAQ==","senderDevice":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","timeUs":"1700000000123456","event":{"memberLeft":{}}}}"#
         "8205590a100c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c100518042210018bcfe56800770787070707070707072a100101010101010101010101010101010132100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d38c0c480c1c1c482034a022200";
     ServerFrame r#"{"entry":{"conversation":"DAwMDAwMDAwMDAwMDAwMDA==","seq":"6","prevSeq":"5","messageId":"AYvP5WgAdweHBwcHBwcHBw==","sender":"AQEBAQEBAQEBAQEBAQEBAQ==","senderDevice":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","timeUs":"1700000000123456","event":{"memberLeft":{"newOwner":"AgICAgICAgICAgICAgICAg=="}}}}"#
@@ -273,6 +281,8 @@ const STORED: &[Golden] = &golden! {
         "0802102918cd80808080804020c0c480c1c1c482032a07486f6f706f6573300138c0c480c1c1c482034206080a10898040";
     MemberRow r#"{"role":"ROLE_ADMIN","visible":[{"from":"1","to":"9"},{"from":"12"}]}"#
         "08021204080110091202080c";
+    HeadRow r#"{"kind":"CONVERSATION_KIND_GROUP","seq":"41","closed":true}"#
+        "080210294801";
     InboxHeadRow r#"{"kind":"CONVERSATION_KIND_DIRECT","headSeq":"41","activityUs":"1700000000123456"}"#
         "0801102918c0c480c1c1c48203";
     PreferencesRow r#"{"preferences":{"mutedUntilUs":"18446744073709551615","pinned":true,"archived":true},"changedUs":"1700000000123456"}"#
@@ -291,6 +301,18 @@ const STORED: &[Golden] = &golden! {
         "0a2c246172676f6e32696424763d3139246d3d31393435362c743d322c703d3124633246736441246147467a6141";
     PasswordRow r#"{"hash":"$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA","changedUs":"1700000000123456"}"#
         "0a2c246172676f6e32696424763d3139246d3d31393435362c743d322c703d3124633246736441246147467a614110c0c480c1c1c48203";
+    PasswordRow r#"{"hash":"$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA","changedUs":"1700000000123456","onceUntilUs":"1715552000000000"}"#
+        "0a2c246172676f6e32696424763d3139246d3d31393435362c743d322c703d3124633246736441246147467a614110c0c480c1c1c48203188080b79c91898603";
+    PasswordUsedRow r#"{"by":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ=="}"#
+        "0a100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d";
+    StandingRow r#"{"suspended":true,"deleted":true,"reason":"spam","sinceUs":"1700000000123456"}"#
+        "080110011a047370616d20c0c480c1c1c48203";
+    ListedRow r#"{"createdUs":"1700000000123456"}"#
+        "08c0c480c1c1c48203";
+    AdminTokenRow r#"{"id":"BgYGBgYGBgYGBgYGBgYGBg==","label":"cron","scopes":["accounts:read","reports:write"],"createdUs":"1700000000123456","expiresUs":"1715552000000000"}"#
+        "0a1006060606060606060606060606060606120463726f6e1a0d6163636f756e74733a726561641a0d7265706f7274733a777269746520c0c480c1c1c48203288080b79c91898603";
+    ReportRow r#"{"reporter":"AQEBAQEBAQEBAQEBAQEBAQ==","report":{"account":"AgICAgICAgICAgICAgICAg==","category":"REPORT_CATEGORY_SPAM"},"createdUs":"1700000000123456","resolvedUs":"1715552000000000","resolution":"warned"}"#
+        "0a100101010101010101010101010101010112140a1002020202020202020202020202020202200118c0c480c1c1c48203208080b79c918986032a067761726e6564";
     HandleRow r#"{"account":"AQEBAQEBAQEBAQEBAQEBAQ=="}"#
         "0a1001010101010101010101010101010101";
     DeviceRow r#"{"name":"laptop","createdUs":"1700000000123456"}"#

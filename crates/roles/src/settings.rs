@@ -138,6 +138,12 @@ pub struct Rates {
     pub group_adds_per_address: Rate,
     /// The same from everywhere.
     pub group_adds_in_all: Rate,
+    /// What one account reports to the operators.
+    pub reports: Rate,
+    /// The same from one address.
+    pub reports_per_address: Rate,
+    /// The same from everywhere.
+    pub reports_in_all: Rate,
 }
 
 impl Default for Settings {
@@ -182,6 +188,9 @@ impl Default for Rates {
             group_adds: every_ms(100, 30_000),
             group_adds_per_address: every_ms(2_000, 1_000),
             group_adds_in_all: every_ms(20_000, 5),
+            reports: every_ms(10, 60_000),
+            reports_per_address: every_ms(500, 2_000),
+            reports_in_all: every_ms(5_000, 10),
         }
     }
 }

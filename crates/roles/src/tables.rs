@@ -13,6 +13,8 @@ use std::time::Duration;
 const DAY_S: u64 = 24 * 3_600;
 /// A day of message ids, in milliseconds.
 pub const DAY_MS: u64 = DAY_S * 1_000;
+/// How long a report is kept, in days: since it was made, or since it was resolved.
+pub const REPORT_DAYS: u64 = 90;
 /// Sequence numbers in one partition of a timeline: bounds a partition to some MiB.
 const TIMELINE_PARTITION_SEQS: u64 = 4_096;
 
@@ -55,6 +57,8 @@ tables! {
     GATEWAYS = "gateways", Directory, None;
     /// account → `account` → `AccountRow`; version: time.
     /// account → `password` → `PasswordRow`; version: time.
+    /// account → `used`, time of the password → `PasswordUsedRow`; claimed.
+    /// account → `standing` → `StandingRow`; version: time.
     ACCOUNTS = "accounts", Directory, None;
     /// handle → `account` → `HandleRow`; claimed.
     HANDLES = "handles", Directory, None;
@@ -78,6 +82,15 @@ tables! {
     CONVERSATION_INVITES = "conversation_invites", Directory, None;
     /// code → `invite` → `RegistrationInviteRow`; version: time. Used up by a claim of (code, `used`).
     REGISTRATION_INVITES = "registration_invites", Directory, None;
+
+    /// first byte of the account → account → `ListedRow`; version: time. Every account, for operators: 256 partitions.
+    ROSTER = "roster", Directory, None;
+    /// first byte of the code → code → `ListedRow`; version: time. Every invite to the server, likewise: 64 partitions.
+    SERVER_INVITES = "server_invites", Directory, None;
+    /// `all` → hash of the token → `AdminTokenRow`; version: time.
+    ADMIN_TOKENS = "admin_tokens", Directory, None;
+    /// day → report → `ReportRow`; version: time.
+    REPORTS = "reports", Directory, Some(Duration::from_secs(REPORT_DAYS * DAY_S));
 }
 
 /// A row of [`ACCEPTED`], as it was accepted.
@@ -250,6 +263,50 @@ pub fn password(account: AccountId) -> Key {
     single(ACCOUNTS, account.as_bytes(), "password")
 }
 
+/// The row of [`ACCOUNTS`] whose claim uses up a password for one log-in.
+pub fn password_used(account: AccountId, changed_us: u64) -> Key {
+    Key { table: ACCOUNTS, partition: account.to_bytes(), sort: join(b"used", &changed_us.to_be_bytes()) }
+}
+
+/// The row of [`ACCOUNTS`] that holds what operators decided of it.
+pub fn standing(account: AccountId) -> Key {
+    single(ACCOUNTS, account.as_bytes(), "standing")
+}
+
+/// A row of [`ROSTER`].
+pub fn roster(account: AccountId) -> Key {
+    Key { table: ROSTER, partition: first_byte(account.as_bytes()), sort: account.to_bytes() }
+}
+
+/// A row of [`SERVER_INVITES`].
+pub fn server_invite(code: &str) -> Key {
+    Key { table: SERVER_INVITES, partition: first_byte(code.as_bytes()), sort: Bytes::copy_from_slice(code.as_bytes()) }
+}
+
+/// The partition of [`ADMIN_TOKENS`].
+pub const ADMIN_TOKENS_PARTITION: &[u8] = b"all";
+
+/// A row of [`ADMIN_TOKENS`].
+pub fn admin_token(hash: &[u8; 32]) -> Key {
+    Key {
+        table: ADMIN_TOKENS,
+        partition: Bytes::from_static(ADMIN_TOKENS_PARTITION),
+        sort: Bytes::copy_from_slice(hash),
+    }
+}
+
+/// The partition of [`REPORTS`] of a time, in milliseconds since the Unix epoch.
+pub fn reports_partition(unix_ms: u64) -> Bytes {
+    let day = u32::try_from(unix_ms / DAY_MS).unwrap_or(u32::MAX);
+    Bytes::copy_from_slice(&day.to_be_bytes())
+}
+
+/// A row of [`REPORTS`]. Its id is a UUIDv7.
+pub fn report(report: MessageId) -> Key {
+    let partition = reports_partition(report.unix_ms().unwrap_or(0));
+    Key { table: REPORTS, partition, sort: report.to_bytes() }
+}
+
 /// A row of [`HANDLES`].
 pub fn handle(handle: &Handle) -> Key {
     single(HANDLES, handle.as_str().as_bytes(), "account")
@@ -332,6 +389,10 @@ pub fn read<M: Message>(row: &Row) -> hudhud_ports::Result<M> {
 
 fn single(table: &'static Table, partition: &[u8], sort: &'static str) -> Key {
     Key { table, partition: Bytes::copy_from_slice(partition), sort: Bytes::from_static(sort.as_bytes()) }
+}
+
+fn first_byte(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(&bytes[..bytes.len().min(1)])
 }
 
 fn join(head: &[u8], tail: &[u8]) -> Bytes {

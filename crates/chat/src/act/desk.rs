@@ -244,6 +244,12 @@ fn next(act: &Act, found: &BTreeMap<Handle, AccountId>, tag: u64, world: &World)
         }
         Act::Block(handle) => ask(v1::Block { account: bytes(handle) }.into()),
         Act::Unblock(handle) => ask(v1::Unblock { account: bytes(handle) }.into()),
+        Act::Report { who, conversation, seqs, category, text } => {
+            let account = who.as_ref().map(bytes).unwrap_or_default();
+            let conversation = conversation.map(ConversationId::to_bytes).unwrap_or_default();
+            let (seqs, category, text) = (seqs.clone(), (*category).into(), text.clone());
+            ask(v1::Report { account, conversation, seqs, category, text, contents: Vec::new() }.into())
+        }
         Act::Blocks => ask(v1::ListBlocks::default().into()),
         Act::Contact(handle) => ask(v1::SetContact { account: bytes(handle), alias: String::new() }.into()),
         Act::RemoveContact(handle) => ask(v1::RemoveContact { account: bytes(handle) }.into()),

@@ -57,6 +57,14 @@ pub enum Act {
     Unblock(Handle),
     /// Tell who is blocked.
     Blocks,
+    /// Tell the server's operators of somebody, or of a conversation.
+    Report {
+        who: Option<Handle>,
+        conversation: Option<ConversationId>,
+        seqs: Vec<u64>,
+        category: v1::ReportCategory,
+        text: String,
+    },
     /// Make somebody a contact: privacy settings can be about those.
     Contact(Handle),
     /// Not a contact any more.
@@ -104,6 +112,7 @@ impl Act {
             | Self::Open(handle)
             | Self::Remove { member: handle, .. }
             | Self::Role { member: handle, .. }
+            | Self::Report { who: Some(handle), .. }
             | Self::Block(handle)
             | Self::Unblock(handle)
             | Self::Contact(handle)

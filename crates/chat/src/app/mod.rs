@@ -149,6 +149,10 @@ impl App {
                 let wrong = "this profile has connected from a copy elsewhere: /online takes the connection back";
                 self.notice = Some(Notice::Wrong(wrong.into()));
             }
+            Event::Suspended { reason } => {
+                let wrong = format!("{}. What you wrote is kept; /online asks again", text::line(reason));
+                self.notice = Some(Notice::Wrong(wrong));
+            }
             Event::Entry(entry) => {
                 if let Some(timeline) = self.timelines.get_mut(&entry.conversation) {
                     timeline.add(entry.clone());

@@ -327,3 +327,18 @@ fn small_terminals_are_drawn_too() {
         terminal(&app, columns, rows);
     }
 }
+
+/// Who is suspended is told whom to ask, and that nothing is lost; what operators do in a chat is theirs.
+#[test]
+fn a_suspended_account_is_told_so() {
+    let mut app = alice();
+    app.event(Event::Suspended { reason: "ask the operators of this server".into() });
+    let shown = screen(&app);
+    assert!(shown.contains("ask the operators of this server") && shown.contains("/online"), "{shown}");
+    let mut closed = entry(2, AccountId::OPERATORS, "");
+    closed.body = Body::Event(v1::event::What::Closed(v1::Closed { reason: "spam".into() }));
+    assert_eq!(
+        crate::words::change(&app.world, &closed).as_deref(),
+        Some("the server's operators closed this chat: spam")
+    );
+}

@@ -18,6 +18,7 @@ pub fn event(world: &World, event: &Event) -> Option<Value> {
         Event::LoggedIn(me) => with(account(me), &[("event", json!("logged_in"))]),
         Event::LoggedOut { reason } => json!({ "event": "logged_out", "reason": reason }),
         Event::Replaced => json!({ "event": "replaced" }),
+        Event::Suspended { reason } => json!({ "event": "suspended", "reason": reason }),
         Event::Typing { conversation, account, typing } => json!({ "event": "typing",
             "conversation": conversation.to_string(), "from": handle(world, *account), "typing": typing }),
         Event::Presence { account, online, last_seen_us } => json!({ "event": "presence",
@@ -132,6 +133,7 @@ fn change(world: &World, what: &What) -> Value {
             "members": handles(world, &created.members), "announce": created.announce_only }),
         What::MembersAdded(added) => json!({ "what": "members_added", "members": handles(world, &added.members) }),
         What::MemberRemoved(removed) => json!({ "what": "member_removed", "member": one(&removed.member) }),
+        What::Closed(closed) => json!({ "what": "closed", "reason": closed.reason }),
         What::MemberLeft(left) => json!({ "what": "member_left", "new_owner": one(&left.new_owner) }),
         What::MemberJoined(_) => json!({ "what": "member_joined" }),
         What::RoleChanged(changed) => {
@@ -162,7 +164,8 @@ pub fn people(entry: &Entry) -> Vec<AccountId> {
         _ => Vec::new(),
     };
     let named = named.into_iter().filter_map(|bytes| AccountId::from_slice(bytes).ok());
-    std::iter::once(entry.sender).chain(named).collect()
+    // Operators have no handle that could become known.
+    std::iter::once(entry.sender).chain(named).filter(|account| *account != AccountId::OPERATORS).collect()
 }
 
 /// A message in the outbox, as a list of them has it.

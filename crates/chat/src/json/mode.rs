@@ -362,5 +362,6 @@ pub fn code(code: ErrorCode) -> &'static str {
         ErrorCode::Internal => "INTERNAL",
         ErrorCode::BlockedByYou => "BLOCKED_BY_YOU",
         ErrorCode::Full => "FULL",
+        ErrorCode::Suspended => "SUSPENDED",
     }
 }

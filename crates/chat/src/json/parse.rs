@@ -2,7 +2,7 @@
 
 use crate::act::{Act, Place};
 use crate::cli::device_name;
-use crate::commands::{audience_named, role_named};
+use crate::commands::{audience_named, category_named, role_named};
 use crate::words;
 use hudhud_proto::v1::{self, client_frame};
 use hudhud_proto::{ConversationId, Handle, Seq};
@@ -137,6 +137,15 @@ enum Line {
         handle: String,
     },
     Blocks {},
+    Report {
+        handle: Option<String>,
+        conversation: Option<String>,
+        #[serde(default)]
+        seqs: Vec<u64>,
+        category: String,
+        #[serde(default)]
+        text: String,
+    },
     Contact {
         handle: String,
     },
@@ -228,6 +237,13 @@ fn request(line: Line) -> Result<Request, String> {
         }
         Line::Invite { conversation } => Act::Invite { group: id(&conversation)? },
         Line::Join { code } => Act::Join { code },
+        Line::Report { handle, conversation, seqs, category, text } => Act::Report {
+            who: handle.as_deref().map(user).transpose()?,
+            conversation: conversation.as_deref().map(id).transpose()?,
+            seqs,
+            category: category_named(&category).ok_or("category: spam, abuse, illegal, impersonation or other")?,
+            text,
+        },
         Line::Members { conversation } => Act::Members { conversation: id(&conversation)? },
         Line::Mute { conversation, on } => {
             Act::Mute { conversation: id(&conversation)?, until_us: if on { u64::MAX } else { 0 } }

@@ -58,6 +58,16 @@ fn lines_say_what_they_want() {
     );
     check(json!({"do": "members", "conversation": here}), Act::Members { conversation: GROUP });
     check(json!({"do": "block", "handle": "bob"}), Act::Block(handle("bob")));
+    check(
+        json!({"do": "report", "conversation": here, "category": "abuse", "text": "rude", "seqs": [4]}),
+        Act::Report {
+            who: None,
+            conversation: Some(GROUP),
+            seqs: vec![4],
+            category: v1::ReportCategory::Abuse,
+            text: "rude".into(),
+        },
+    );
     check(json!({"do": "blocks"}), Act::Blocks);
     check(json!({"do": "privacy"}), Act::Privacy);
     let privacy = v1::Privacy { read_receipts: v1::Switch::Off.into(), ..v1::Privacy::default() };

@@ -184,7 +184,7 @@ impl Client {
             What::MembersAdded(added) => &added.members[..],
             What::MemberRemoved(removed) => std::slice::from_ref(&removed.member),
             What::RoleChanged(changed) => std::slice::from_ref(&changed.member),
-            What::MemberLeft(_) | What::MemberJoined(_) => &[],
+            What::MemberLeft(_) | What::MemberJoined(_) | What::Closed(_) => &[],
             What::Updated(_) => return,
         };
         for account in members.iter().filter_map(|member| AccountId::from_slice(member).ok()) {

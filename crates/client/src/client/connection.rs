@@ -111,6 +111,9 @@ impl Client {
         if error.code == ErrorCode::Unauthenticated {
             return self.logged_out(&error.message, step);
         }
+        if error.code == ErrorCode::Suspended {
+            return self.suspended(&error.message, step);
+        }
         // A profile that was brought back from a copy counts on from where the server is.
         self.connection_number = self.connection_number.max(error.connection_number);
         step.outputs.push(Output::Disconnect);
@@ -125,6 +128,9 @@ impl Client {
         }
         if closed.code == Some(Closed::UNAUTHENTICATED) {
             return self.logged_out("the server takes this device's token no more: log in again", step);
+        }
+        if closed.code == Some(Closed::SUSPENDED) {
+            return self.suspended(&closed.reason, step);
         }
         if closed.code == Some(Closed::REPLACED) {
             self.link.stop();
@@ -152,6 +158,12 @@ impl Client {
             step.outputs.push(Output::Disconnect);
         }
         self.reset_session(step);
+    }
+
+    /// Asking again is of no use for now. The token may be worth something later.
+    fn suspended(&mut self, reason: &str, step: &mut Step) {
+        self.close(step);
+        step.event(Event::Suspended { reason: reason.into() });
     }
 
     /// The token is worth nothing any more. What is stored stays readable.
@@ -215,3 +227,7 @@ fn account_of(answer: &v1::LoggedIn) -> Result<Account, IdError> {
         token: Some(Token::new(answer.token.clone())),
     })
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -279,7 +279,7 @@ impl Client {
 
     /// Asks for the names of somebody who is not known, met in this conversation.
     pub(super) fn meet(&mut self, account: AccountId, shared: Option<ConversationId>) {
-        if !self.people.contains_key(&account) {
+        if account != AccountId::OPERATORS && !self.people.contains_key(&account) {
             self.questions.want(Question::Person(account, shared));
         }
     }

@@ -3,10 +3,11 @@
 //! An account is written before its handle is claimed. So a handle that is taken always leads to an account that can
 //! log in, and a crash between the two leaves a row that nothing leads to, never a handle that is lost.
 
-use super::{Api, Caller, devices, errors, input, jwt, registration, rows, tokens};
+use super::{Api, Caller, devices, errors, input, jwt, registration, rows, standing, tokens};
 use crate::tables;
 use hudhud_proto::v1::{
-    AccountRow, ChangePassword, DeviceRow, ErrorCode, HandleRow, LogIn, LogInJwt, LoggedIn, PasswordRow, Register,
+    AccountRow, ChangePassword, DeviceRow, ErrorCode, HandleRow, ListedRow, LogIn, LogInJwt, LoggedIn, PasswordRow,
+    PasswordUsedRow, Register,
 };
 use hudhud_proto::{AccountId, DeviceId, Handle, ProtocolError};
 use std::net::IpAddr;
@@ -26,10 +27,13 @@ pub(super) async fn register(api: &Api, address: IpAddr, m: Register) -> Result<
     let hash = api.passwords.hash(m.password).await?;
     let id = AccountId::new(api.services.runtime.random());
     let now_us = api.services.now_us();
-    let password = PasswordRow { hash, changed_us: now_us };
+    let password = PasswordRow { hash, changed_us: now_us, ..Default::default() };
     let row = AccountRow { handle: handle.to_string(), display_name, created_us: now_us };
-    let writes =
-        vec![tables::put(tables::account(id), &row, now_us), tables::put(tables::password(id), &password, now_us)];
+    let writes = vec![
+        tables::put(tables::account(id), &row, now_us),
+        tables::put(tables::password(id), &password, now_us),
+        tables::put(tables::roster(id), &ListedRow { created_us: now_us }, now_us),
+    ];
     api.services.write_directory_durably(writes).await.map_err(errors::from_port)?;
     if let Err(error) = registration::use_registration_invite(api, &m.invite, id).await {
         unmake(api, id).await?;
@@ -58,6 +62,10 @@ pub(super) async fn log_in(api: &Api, address: IpAddr, m: LogIn) -> Result<Logge
     let hash = stored.as_ref().map(|(row, _)| row.hash.as_str());
     let matches = api.passwords.verify(m.password.clone(), hash).await?;
     let account = account.filter(|_| matches).ok_or_else(wrong_password)?;
+    if let Some((row, _)) = stored.as_ref().filter(|(row, _)| row.once_until_us > 0) {
+        standing::check(api, id).await?;
+        use_up(api, id, row).await?;
+    }
     api.limiter.logged_in(&handle, address);
     let proof = stored.as_ref().map(|(row, _)| row.clone());
     let logged_in = enter(api, id, account.handle, proof, device_name).await?;
@@ -68,6 +76,18 @@ pub(super) async fn log_in(api: &Api, address: IpAddr, m: LogIn) -> Result<Logge
         }
     }
     Ok(logged_in)
+}
+
+/// Uses up a password that operators made for one log-in. Of any number who come with it, one gets in.
+async fn use_up(api: &Api, account: AccountId, row: &PasswordRow) -> Result<(), ProtocolError> {
+    if row.once_until_us <= api.services.now_us() {
+        return Err(wrong_password());
+    }
+    let by = PasswordUsedRow { by: api.services.runtime.random::<16>().to_vec().into() };
+    match rows::claim(api, tables::password_used(account, row.changed_us), by.clone()).await? == by {
+        true => Ok(()),
+        false => Err(wrong_password()),
+    }
 }
 
 /// Hashes a password that was just seen to be the one of this row at the cost of today.
@@ -87,6 +107,8 @@ pub(super) async fn log_in_jwt(api: &Api, address: IpAddr, m: LogInJwt) -> Resul
     api.limiter.address(address)?;
     let device_name = input::name("device_name", &m.device_name)?;
     let subject = jwt::verify(&api.services, &m.jwt)?;
+    // Whoever was deleted is not made again.
+    standing::check(api, subject.account).await?;
     let mut row = match load(api, subject.account).await? {
         Some(row) => row,
         None => make_for(api, subject.account, subject.name).await?,
@@ -121,7 +143,7 @@ pub(super) async fn change_password(api: &Api, caller: &Caller, m: ChangePasswor
     }
     let hash = api.passwords.hash(m.new_password).await?;
     let changed_us = api.services.now_us().max(password.changed_us.saturating_add(1));
-    rows::replace(api, key, &PasswordRow { hash, changed_us }).await?;
+    rows::replace(api, key, &PasswordRow { hash, changed_us, ..Default::default() }).await?;
     tokens::revoke_where(api, caller.account, |token| token.id != caller.token).await?;
     Ok(())
 }
@@ -152,12 +174,15 @@ async fn make_for(api: &Api, account: AccountId, name: Option<String>) -> Result
     let display_name = name.and_then(|name| input::name("name", &name).ok()).unwrap_or_default();
     let row = AccountRow { display_name, created_us: api.services.now_us(), ..Default::default() };
     let row = rows::claim(api, tables::account(account), row).await?;
+    // At each first log-in: one that broke off before this is listed by the next.
+    rows::replace(api, tables::roster(account), &ListedRow { created_us: row.created_us }).await?;
     tracing::info!(%account, "an account was made for a trusted backend");
     Ok(row)
 }
 
 /// Deletes an account that did not come to be: no handle leads to it.
 async fn unmake(api: &Api, account: AccountId) -> Result<(), ProtocolError> {
+    rows::remove(api, tables::roster(account)).await?;
     rows::remove(api, tables::account(account)).await?;
     rows::remove(api, tables::password(account)).await.map(|_| ())
 }
@@ -170,6 +195,7 @@ async fn enter(
     proof: Option<PasswordRow>,
     device_name: String,
 ) -> Result<LoggedIn, ProtocolError> {
+    standing::check(api, account).await?;
     let (live, mut writes) = tokens::room_for_one(api, account).await?;
     writes.extend(devices::room_for_one(api, account, &live).await?);
     let device = DeviceId::new(api.services.runtime.random());
@@ -331,7 +357,7 @@ mod tests {
         let fixture = Fixture::new().await;
         let id = AccountId::new([5; 16]);
         let hash = fixture.api.passwords.hash(PASSWORD.into()).await.expect("hashed");
-        let password = PasswordRow { hash, changed_us: 0 };
+        let password = PasswordRow { hash, ..Default::default() };
         rows::replace(&fixture.api, tables::password(id), &password).await.expect("the first step of a registration");
         let row = AccountRow { handle: "alice".into(), ..Default::default() };
         rows::replace(&fixture.api, tables::account(id), &row).await.expect("as well");

@@ -91,7 +91,7 @@ pub(super) async fn inbox_version(api: &Api, account: AccountId) -> Result<u64, 
 }
 
 /// One page of an inbox and when each row changed last; with the last conversation of it, if there may be more.
-async fn read(
+pub(super) async fn read(
     api: &Api,
     account: AccountId,
     after: Option<ConversationId>,

@@ -67,6 +67,7 @@ async fn describe(api: &Api, caller: &Caller, view: &State) -> Result<Conversati
         peer,
         visible: row.visible,
         created_us: head.created_us,
+        closed: head.closed,
     })
 }
 

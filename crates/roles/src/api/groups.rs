@@ -82,7 +82,7 @@ pub(super) async fn remove_member(
     caller: &Caller,
     remove: RemoveMember,
 ) -> Result<ChangeAccepted, ProtocolError> {
-    let what = What::MemberRemoved(MemberRemoved { member: remove.member });
+    let what = What::MemberRemoved(MemberRemoved { member: remove.member, ..Default::default() });
     change(api, caller, &remove.conversation, &remove.message_id, what).await
 }
 
@@ -122,7 +122,7 @@ async fn check(api: &Api, caller: &Caller, id: ConversationId, what: What) -> Re
 }
 
 /// Changes are rare: each is looked up as if it were a repetition, so that a client may repeat it without saying so.
-async fn submit(
+pub(super) async fn submit(
     api: &Api,
     caller: &Caller,
     conversation: ConversationId,

@@ -4,6 +4,7 @@
 //! answer with the event that goes back, or with a [`ProtocolError`] that says what is wrong and what to do.
 
 mod accounts;
+pub mod admin;
 #[cfg(test)]
 mod alike_tests;
 mod blocks;
@@ -24,9 +25,11 @@ mod profiles;
 mod rate;
 mod receipts;
 mod registration;
+mod reports;
 mod rows;
 mod send;
 mod signals;
+mod standing;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timeline;
@@ -137,6 +140,7 @@ impl Api {
             Command::SetContact(m) => done(contacts::set(self, caller, m).await?),
             Command::RemoveContact(m) => done(contacts::remove(self, caller, m).await?),
             Command::ListContacts(m) => Event::ContactList(contacts::list(self, caller, m).await?),
+            Command::Report(m) => done(reports::report(self, caller, m).await?),
 
             Command::OpenDirect(m) => Event::Conversation(conversations::open_direct(self, caller, m).await?),
             Command::GetConversation(m) => Event::Conversation(conversations::get(self, caller, m).await?),

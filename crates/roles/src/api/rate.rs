@@ -42,6 +42,7 @@ enum Bucket {
     Account(Whose),
     Invite(Whose),
     GroupAdd(Whose),
+    Report(Whose),
 }
 
 /// Whose bucket it is.
@@ -202,6 +203,17 @@ impl Limiter {
         self.take(strangers, draws)
     }
 
+    /// One report of an account to the operators.
+    pub(crate) fn report(&self, caller: &Caller) -> Result<(), ProtocolError> {
+        let [account, address, everybody] = whose(caller).map(Bucket::Report);
+        let draws = [
+            draw!(self.reports, account, "reports"),
+            draw!(self.reports_per_address, address, "reports from here"),
+            draw!(self.reports_in_all, everybody, "reports by everybody"),
+        ];
+        self.take(1, draws)
+    }
+
     /// Counts a refusal and words it.
     fn refused(&self, name: &'static str, what: &str, wait: Duration) -> ProtocolError {
         self.metrics.rate_limited(name);
@@ -267,5 +279,8 @@ fn admit(full_at: Duration, now: Duration, rate: Rate, n: u32) -> Result<Duratio
     }
 }
 
+mod refusals;
 #[cfg(test)]
 mod tests;
+
+pub use refusals::Refusal;

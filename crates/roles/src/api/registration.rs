@@ -12,13 +12,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hudhud_proto::limits::INVITE_VALID_S_DEFAULT;
-use hudhud_proto::v1::{ErrorCode, RegistrationInvite, RegistrationInviteRow};
+use hudhud_proto::v1::{ErrorCode, ListedRow, RegistrationInvite, RegistrationInviteRow};
 use hudhud_proto::{AccountId, ProtocolError};
+use std::time::Duration;
 
 /// The random part of an invite's code.
 const CODE_BYTES: usize = 16;
 /// The longest code that is looked up.
 const CODE_TEXT_BYTES_MAX: usize = 64;
+/// How long an invite lives unless operators say otherwise.
+pub(super) const VALID: Duration = Duration::from_secs(INVITE_VALID_S_DEFAULT);
 /// Stands where a code does once an invite of [`first_invite`] was used. No code is as short.
 const FIRST: &str = "first";
 
@@ -31,7 +34,7 @@ pub(super) async fn create_registration_invite(
         return Err(closed("registration is closed on this server: an invite would be of no use"));
     }
     api.limiter.invite(caller)?;
-    make(&api.services, caller.account.to_bytes()).await.map_err(errors::from_port)
+    make(&api.services, caller.account.to_bytes(), VALID).await.map_err(errors::from_port)
 }
 
 /// An invite for the first person of a server where registration is by invite: otherwise nobody is there to invite
@@ -42,7 +45,7 @@ pub async fn first_invite(services: &Services) -> hudhud_ports::Result<Option<Re
     }
     match services.directory.get(tables::registration_invite_used(FIRST)).await? {
         Some(_) => Ok(None),
-        None => make(services, Bytes::new()).await.map(Some),
+        None => make(services, Bytes::new(), VALID).await.map(Some),
     }
 }
 
@@ -96,13 +99,21 @@ pub(super) async fn give_back(api: &Api, code: &str, account: AccountId) -> Resu
     }
 }
 
-async fn make(services: &Services, created_by: Bytes) -> hudhud_ports::Result<RegistrationInvite> {
+/// Makes an invite. `created_by` is empty where operators do.
+pub(super) async fn make(
+    services: &Services,
+    created_by: Bytes,
+    valid: Duration,
+) -> hudhud_ports::Result<RegistrationInvite> {
     let code = URL_SAFE_NO_PAD.encode(services.runtime.random::<CODE_BYTES>());
     let now_us = services.now_us();
-    let expires_us = now_us.saturating_add(INVITE_VALID_S_DEFAULT * 1_000_000);
+    let expires_us = now_us.saturating_add(u64::try_from(valid.as_micros()).unwrap_or(u64::MAX));
     let row = RegistrationInviteRow { created_by, expires_us };
-    let write = tables::put(tables::registration_invite(&code), &row, now_us);
-    services.write_directory_durably(vec![write]).await?;
+    let writes = vec![
+        tables::put(tables::server_invite(&code), &ListedRow { created_us: now_us }, now_us),
+        tables::put(tables::registration_invite(&code), &row, now_us),
+    ];
+    services.write_directory_durably(writes).await?;
     Ok(RegistrationInvite { code, expires_us })
 }
 

@@ -118,7 +118,7 @@ mod tests {
                 Some(Event::TypingNotice(notice)) => notice,
                 other => panic!("{other:?}"),
             },
-            Payload::Revoked(_) => panic!("nobody was shut out"),
+            Payload::Revoked(_) | Payload::Suspended => panic!("nobody was shut out"),
         };
         fixture.delivered_to(caller).into_iter().map(notice).collect()
     }

@@ -5,7 +5,7 @@
 //! unseen. Whatever rests on a token or a password that may go meanwhile is written first and checked after, and
 //! revoking looks again until nothing is left: neither can slip past the other.
 
-use super::{Api, Caller, devices, errors, input, rows};
+use super::{Api, Caller, devices, errors, input, rows, standing};
 use crate::session::{Post, Recipient};
 use crate::tables;
 use base64::Engine as _;
@@ -23,8 +23,8 @@ use std::time::Duration;
 const PREFIX: &str = "hh_";
 /// The random part of a token.
 const SECRET_BYTES: usize = 32;
-/// The length of a token: the prefix and the random part in base64.
-const TEXT_BYTES: usize = PREFIX.len() + (SECRET_BYTES * 8).div_ceil(6);
+/// The random part in base64.
+const SECRET_TEXT_BYTES: usize = (SECRET_BYTES * 8).div_ceil(6);
 /// Tokens read at once: more than there may be, as log-ins at the same moment may each see room for one.
 const SCANNED_MAX: usize = 2 * TOKENS_MAX;
 /// How often revoking looks for tokens that were made meanwhile.
@@ -51,13 +51,15 @@ pub(super) struct Made {
     pub(super) writes: [Write; 2],
 }
 
-/// Who holds this token. One read.
+/// Who holds this token, if operators let its account in. Two reads.
 pub(super) async fn authenticate(api: &Api, token: &str, address: IpAddr) -> Result<Caller, ProtocolError> {
-    let hash = hash(token).ok_or_else(errors::unauthenticated)?;
+    let hash = hash(PREFIX, token).ok_or_else(errors::unauthenticated)?;
     let row: Option<TokenRow> = rows::get(api, tables::token(&hash)).await?;
     let row = row.filter(|row| row.expires_us > api.services.now_us()).ok_or_else(errors::unauthenticated)?;
+    let account = AccountId::from_slice(&row.account)?;
+    standing::check(api, account).await?;
     Ok(Caller {
-        account: AccountId::from_slice(&row.account)?,
+        account,
         device: DeviceId::from_slice(&row.device)?,
         token: TokenId::from_slice(&row.id)?,
         address,
@@ -164,8 +166,8 @@ async fn revoke_these(api: &Api, account: AccountId, tokens: &[Listed]) -> Resul
 
 /// Makes a token. It is valid once its writes are durable.
 pub(super) fn make(api: &Api, account: AccountId, device: DeviceId, label: String, valid: Duration) -> Made {
-    let text = secret(&api.services.runtime);
-    let hash = hash(&text).expect("a token has the form of a token");
+    let text = secret(PREFIX, &api.services.runtime);
+    let hash = hash(PREFIX, &text).expect("a token has the form of a token");
     let id = TokenId::new(api.services.runtime.random());
     let created_us = api.services.now_us();
     let expires_us = created_us.saturating_add(u64::try_from(valid.as_micros()).unwrap_or(u64::MAX));
@@ -215,14 +217,16 @@ fn deletion(api: &Api, account: AccountId, token: &Listed) -> Result<[Write; 2],
     Ok([tables::delete(tables::token(hash), version), tables::delete(listing, version)])
 }
 
-fn secret(runtime: &Runtime) -> String {
-    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(runtime.random::<SECRET_BYTES>()))
+/// 256 random bits behind a prefix.
+pub(super) fn secret(prefix: &str, runtime: &Runtime) -> String {
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(runtime.random::<SECRET_BYTES>()))
 }
 
 /// What a token is stored under; none for what has not the form of one. A hash without salt or cost is enough for 256
 /// random bits.
-fn hash(text: &str) -> Option<[u8; 32]> {
-    (text.len() == TEXT_BYTES && text.starts_with(PREFIX)).then(|| *blake3::hash(text.as_bytes()).as_bytes())
+pub(super) fn hash(prefix: &str, text: &str) -> Option<[u8; 32]> {
+    let is_token = text.strip_prefix(prefix).is_some_and(|secret| secret.len() == SECRET_TEXT_BYTES);
+    is_token.then(|| *blake3::hash(text.as_bytes()).as_bytes())
 }
 
 #[cfg(test)]
@@ -251,12 +255,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn to_authenticate_is_one_read() {
+    async fn to_authenticate_is_two_reads() {
         let fixture = Fixture::new().await;
         let made = create_one(&fixture, &fixture.account("alice").await).await.expect("made");
         let before = fixture.store.gets.load(std::sync::atomic::Ordering::SeqCst);
         fixture.caller(&made.token).await.expect("valid");
-        assert_eq!(fixture.store.gets.load(std::sync::atomic::Ordering::SeqCst) - before, 1);
+        assert_eq!(fixture.store.gets.load(std::sync::atomic::Ordering::SeqCst) - before, 2);
     }
 
     #[tokio::test]

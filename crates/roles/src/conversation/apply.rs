@@ -251,6 +251,10 @@ impl Conversation {
                 added.members.sort_unstable();
                 added.members.dedup();
             }
+            Some(What::MemberRemoved(removed)) => {
+                let heir = AccountId::from_slice(&removed.member).ok().and_then(|member| self.heir(member));
+                removed.new_owner = heir.map(AccountId::to_bytes).unwrap_or_default();
+            }
             Some(What::MemberLeft(left)) => {
                 left.new_owner = self.heir(submission.account).map(AccountId::to_bytes).unwrap_or_default();
             }
@@ -292,7 +296,9 @@ impl Conversation {
             What::MemberRemoved(removed) => {
                 let member = named(&removed.member);
                 self.exit(member, seq);
-                vec![member]
+                let heir = AccountId::from_slice(&removed.new_owner).ok();
+                heir.into_iter().for_each(|heir| self.set_role(heir, Role::Owner));
+                std::iter::once(member).chain(heir).collect()
             }
             What::MemberLeft(left) => {
                 self.exit(actor, seq);
@@ -320,6 +326,10 @@ impl Conversation {
                     Some(Switch::Off) => head.announce_only = false,
                     _ => {}
                 }
+                Vec::new()
+            }
+            What::Closed(_) => {
+                self.head.as_mut().expect("only what has a head is closed").closed = true;
                 Vec::new()
             }
         }

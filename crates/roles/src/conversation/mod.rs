@@ -71,6 +71,11 @@ impl Conversation {
         self.head.as_ref().and_then(|head| head.kind.as_known()).unwrap_or(ConversationKind::Unspecified)
     }
 
+    /// Whether the operators of the server closed it.
+    pub fn is_closed(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.closed)
+    }
+
     /// The role of a present member.
     pub fn role(&self, account: AccountId) -> Option<Role> {
         self.members.get(&account).and_then(present_role)

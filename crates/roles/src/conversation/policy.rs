@@ -7,13 +7,21 @@ use hudhud_proto::{AccountId, ProtocolError};
 
 /// Whether an account may add this to a conversation that has entries.
 pub fn check(conversation: &Conversation, actor: AccountId, body: &submit::Body) -> Result<(), ProtocolError> {
+    if actor == AccountId::OPERATORS {
+        return check_operators(conversation, body);
+    }
     // A stranger is told no more than that there is nothing here for it. Joining is what strangers do.
     let joins = matches!(body, submit::Body::Event(Event { what: Some(What::MemberJoined(_)) }));
     let role = match conversation.role(actor) {
         Some(role) => role,
+        None if joins && conversation.is_closed() => return Err(closed()),
         None if joins => return check_room(conversation, 1),
         None => return Err(ProtocolError::new(ErrorCode::NotFound, "there is no such conversation")),
     };
+    let leaves = matches!(body, submit::Body::Event(Event { what: Some(What::MemberLeft(_)) }));
+    if conversation.is_closed() && !leaves {
+        return Err(closed());
+    }
     match body {
         submit::Body::Content(_) => {
             let announce_only = conversation.head.as_ref().is_some_and(|head| head.announce_only);
@@ -65,6 +73,22 @@ fn check_event(conversation: &Conversation, actor: AccountId, role: Role, what: 
             }
         }
         What::Updated(_) => Ok(()),
+        What::Closed(_) => Err(forbidden("only the operators of the server close a conversation")),
+    }
+}
+
+/// What the operators of the server do, who are no member.
+fn check_operators(conversation: &Conversation, body: &submit::Body) -> Result<(), ProtocolError> {
+    match body {
+        submit::Body::Event(Event { what: Some(What::Closed(_)) }) if conversation.is_closed() => {
+            Err(ProtocolError::new(ErrorCode::Conflict, "it is closed already"))
+        }
+        submit::Body::Event(Event { what: Some(What::Closed(_)) }) => Ok(()),
+        submit::Body::Event(Event { what: Some(What::MemberRemoved(removed)) }) => match conversation.kind() {
+            ConversationKind::Group => member_role(conversation, &removed.member).map(|_| ()),
+            _ => Err(forbidden("nobody is removed from a direct chat: close it, or suspend the account")),
+        },
+        _ => Err(forbidden("the operators of the server close conversations and remove members, and write nothing")),
     }
 }
 
@@ -89,6 +113,10 @@ fn check_room(conversation: &Conversation, more: usize) -> Result<(), ProtocolEr
         true => Err(ProtocolError::new(ErrorCode::Limit, format!("a group has at most {GROUP_MEMBERS_MAX} members"))),
         false => Ok(()),
     }
+}
+
+fn closed() -> ProtocolError {
+    forbidden("the operators of this server closed this conversation: nobody writes here any more")
 }
 
 fn forbidden(why: &str) -> ProtocolError {

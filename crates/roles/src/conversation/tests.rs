@@ -133,7 +133,7 @@ fn records() -> impl Strategy<Value = Vec<Submission>> {
     let body = prop_oneof![
         6 => any::<u8>().prop_map(|n| text(&n.to_string())),
         1 => (2..=5_u8).prop_map(|n| event(What::MembersAdded(MembersAdded { members: vec![account(n).to_bytes()] }))),
-        1 => (2..=5_u8).prop_map(|n| event(What::MemberRemoved(MemberRemoved { member: account(n).to_bytes() }))),
+        1 => (2..=5_u8).prop_map(|n| event(What::MemberRemoved(MemberRemoved { member: account(n).to_bytes(), ..Default::default() }))),
         1 => Just(event(What::MemberLeft(MemberLeft::default()))),
         1 => (1..=5_u8, 0..3_usize).prop_map(|(n, role)| {
             let role = [Role::Member, Role::Admin, Role::Owner][role];
@@ -316,7 +316,7 @@ fn the_group_passes_to_the_eldest_admin_when_its_owner_leaves() {
 fn rights_end_with_the_role() {
     let mut group = group(&[2, 3]);
     let rename = || event(What::Updated(Updated { title: "mine".into(), ..Default::default() }));
-    let remove = |n| event(What::MemberRemoved(MemberRemoved { member: account(n).to_bytes() }));
+    let remove = |n| event(What::MemberRemoved(MemberRemoved { member: account(n).to_bytes(), ..Default::default() }));
     let promote =
         |n, role: Role| event(What::RoleChanged(RoleChanged { member: account(n).to_bytes(), role: role.into() }));
     assert_eq!(refusal(next(&mut group, 2, 1, rename())), ErrorCode::Forbidden);

@@ -53,7 +53,7 @@ pub(super) async fn command(fixture: &Fixture, caller: &Caller, command: Command
 pub(super) fn pushed(fixture: &Fixture, caller: &Caller) -> Vec<Event> {
     let frames = fixture.delivered_to(caller).into_iter().filter_map(|payload| match payload {
         Payload::Frame(bytes) => v1::ServerFrame::decode_from_slice(&bytes).expect("a frame").event,
-        Payload::Revoked(_) => None,
+        Payload::Revoked(_) | Payload::Suspended => None,
     });
     frames.collect()
 }

@@ -25,6 +25,7 @@ pub(super) async fn check(gateway: &Gateway, session: Session, token: &str, addr
             gateway.services.metrics.revoked.inc();
             return closed(close::REVOKED);
         }
+        Err(error) if error.code == ErrorCode::Suspended => return closed(close::SUSPENDED),
         Err(error) => tracing::debug!(%error, "a token was not verified again"),
         Ok(_) => {}
     }

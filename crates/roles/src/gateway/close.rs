@@ -26,5 +26,9 @@ pub const HELLO_TIMEOUT: Close = Close { code: 4003, reason: "say hello sooner" 
 /// Nothing was heard for two ping intervals, or nothing read. Connect again.
 pub const IDLE: Close = Close { code: 4004, reason: "nothing was heard for two ping intervals" };
 
+/// Operators suspended the account. The token is not forgotten; asking again now is answered the same.
+pub const SUSPENDED: Close = Close { code: 4005, reason: "the account is suspended, ask the server's operators" };
+
 /// Every close that a gateway does.
-pub const ALL: [Close; 8] = [GOING_AWAY, MALFORMED, POLICY, TRY_AGAIN, REVOKED, REPLACED, HELLO_TIMEOUT, IDLE];
+pub const ALL: [Close; 9] =
+    [GOING_AWAY, MALFORMED, POLICY, TRY_AGAIN, REVOKED, REPLACED, HELLO_TIMEOUT, IDLE, SUSPENDED];

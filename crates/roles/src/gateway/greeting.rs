@@ -86,6 +86,7 @@ pub(super) async fn greet(
         // Pushes may wait in the outbox: the connection must never become somebody else's.
         connection.outbox.close(match error.code {
             ErrorCode::Unauthenticated => close::REVOKED,
+            ErrorCode::Suspended => close::SUSPENDED,
             ErrorCode::Conflict => close::REPLACED,
             _ => close::TRY_AGAIN,
         });

@@ -162,6 +162,10 @@ impl Gateway {
                 }
                 return true;
             }
+            (Payload::Suspended, _) => {
+                connection.outbox.close(close::SUSPENDED);
+                return true;
+            }
         };
         match pushed {
             Pushed::Queued => _ = metrics.pushes_delivered.inc(),

@@ -52,7 +52,7 @@ impl World {
                 Some(Event::Presence(presence)) => (presence.online, presence.last_seen_us),
                 other => panic!("{other:?}"),
             },
-            Payload::Revoked(_) => panic!("nobody was shut out"),
+            Payload::Revoked(_) | Payload::Suspended => panic!("nobody was shut out"),
         };
         self.fixture.delivered_to(&self.bob).into_iter().map(presence).collect()
     }

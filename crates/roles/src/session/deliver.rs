@@ -25,7 +25,7 @@ impl Sessions {
         let mut untaken: BTreeSet<AccountId> = recipients().filter_map(Recipient::whole_account).collect();
         let mut wanted: BTreeSet<AccountId> = recipients().map(Recipient::account).collect();
         // Who is shut out is not left to a hint.
-        let revokes = posts.iter().any(|post| matches!(post.payload, Payload::Revoked(_)));
+        let revokes = posts.iter().any(|post| !matches!(post.payload, Payload::Frame(_)));
         let mut source = if revokes { Source::Database } else { Source::CacheFirst };
         let mut tried: BTreeSet<Place> = BTreeSet::new();
         for _ in 0..ROUNDS_MAX {

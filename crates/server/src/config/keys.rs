@@ -404,6 +404,9 @@ pub const SECTIONS: &[Section] = &[
             ),
             rate("rates.group_adds_per_address", "The same from one address."),
             rate("rates.group_adds_in_all", "The same from everywhere."),
+            rate("rates.reports", "What one account reports to the operators."),
+            rate("rates.reports_per_address", "The same from one address."),
+            rate("rates.reports_in_all", "The same from everywhere."),
         ],
     },
 ];

@@ -147,7 +147,13 @@ rates! {
     /// The same from one address.
     group_adds_per_address,
     /// The same from everywhere.
-    group_adds_in_all
+    group_adds_in_all,
+    /// What one account reports to the operators.
+    reports,
+    /// The same from one address.
+    reports_per_address,
+    /// The same from everywhere.
+    reports_in_all
 }
 
 fn millis(duration: Duration) -> u64 {

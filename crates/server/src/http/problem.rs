@@ -37,6 +37,11 @@ impl Problem {
         Self { status, error: ProtocolError::new(code, detail) }
     }
 
+    /// What programs look at.
+    pub fn code(&self) -> &'static str {
+        name(self.error.code)
+    }
+
     /// There is nothing at this path.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::of_http(StatusCode::NOT_FOUND, ErrorCode::NotFound, detail)
@@ -89,7 +94,7 @@ impl IntoResponse for Problem {
 }
 
 /// The codes that a client can get, in the order of their numbers.
-pub const CODES: [ErrorCode; 14] = [
+pub const CODES: [ErrorCode; 15] = [
     ErrorCode::Invalid,
     ErrorCode::Unauthenticated,
     ErrorCode::Forbidden,
@@ -104,6 +109,7 @@ pub const CODES: [ErrorCode; 14] = [
     ErrorCode::Internal,
     ErrorCode::BlockedByYou,
     ErrorCode::Full,
+    ErrorCode::Suspended,
 ];
 
 /// The code as JSON frames have it too.
@@ -124,6 +130,7 @@ pub const fn name(code: ErrorCode) -> &'static str {
         ErrorCode::Internal => "ERROR_CODE_INTERNAL",
         ErrorCode::BlockedByYou => "ERROR_CODE_BLOCKED_BY_YOU",
         ErrorCode::Full => "ERROR_CODE_FULL",
+        ErrorCode::Suspended => "ERROR_CODE_SUSPENDED",
     }
 }
 
@@ -148,6 +155,7 @@ const fn title(code: ErrorCode) -> &'static str {
         ErrorCode::RegistrationClosed => "Registration is not open",
         ErrorCode::BlockedByYou => "You blocked the recipient",
         ErrorCode::Full => "No space is left",
+        ErrorCode::Suspended => "The account is suspended",
         ErrorCode::Unspecified | ErrorCode::Internal => "Something is wrong with the server",
     }
 }

@@ -13,6 +13,7 @@ pub fn required(message: &str) -> &'static [&'static str] {
         "RevokeToken" => &["id"],
         "LookUp" => &["handle"],
         "SetPrivacy" => &["privacy"],
+        "Report" => &["category"],
         "GetProfile" | "Block" | "Unblock" | "SetContact" | "RemoveContact" => &["account"],
         "CreateGroup" => &["messageId", "title"],
         "GetConversation" | "ListMembers" | "CreateInvite" | "ListInvites" | "Fetch" | "ListReceipts" | "Typing" => {
@@ -52,6 +53,11 @@ pub fn combinations(message: &str) -> Option<Value> {
         "UpdateGroup" => Some(json!([
             { "required": ["title"], "properties": { "title": { "type": "string", "minLength": 1 } } },
             { "required": ["announceOnly"], "properties": { "announceOnly": switched } },
+        ])),
+        "Report" => Some(json!([
+            { "required": ["conversation"], "properties": { "conversation": not_null() } },
+            { "required": ["account"],
+              "properties": { "account": not_null(), "seqs": { "maxItems": 0 }, "contents": { "maxItems": 0 } } },
         ])),
         _ => None,
     }
@@ -116,6 +122,9 @@ pub fn of(message: &str, field: &str) -> Value {
         ("Received" | "Read", "seq") => json!({ "minimum": 1, "pattern": "^0*[1-9][0-9]{0,18}$" }),
         ("Content", "text") => json!({ "minLength": 1, "maxLength": limits::PAYLOAD_BYTES_MAX }),
         ("CreateGroup" | "AddMembers", "members") => json!({ "maxItems": limits::GROUP_MEMBERS_MAX - 1 }),
+        ("Report", "text") => json!({ "maxLength": limits::REPORT_TEXT_BYTES_MAX }),
+        ("Report", "seqs" | "contents") => json!({ "maxItems": limits::REPORT_ENTRIES_MAX }),
+        ("Report", "category") => json!({ "not": { "const": "REPORT_CATEGORY_UNSPECIFIED" } }),
         ("WatchPresence", "accounts") => json!({ "maxItems": limits::WATCHED_MAX }),
         _ => json!({}),
     }

@@ -181,6 +181,8 @@ fn check_row(row: &StoredRow, verdict: &mut Verdict) {
         Some(&tables::SESSIONS) => read::<v1::SessionRow>(row).map(drop),
         Some(&tables::GATEWAYS) => read::<v1::LeaseRow>(row).map(drop),
         Some(&tables::ACCOUNTS) if &row.sort[..] == b"password" => read::<v1::PasswordRow>(row).map(drop),
+        Some(&tables::ACCOUNTS) if &row.sort[..] == b"standing" => read::<v1::StandingRow>(row).map(drop),
+        Some(&tables::ACCOUNTS) if row.sort.starts_with(b"used") => read::<v1::PasswordUsedRow>(row).map(drop),
         Some(&tables::ACCOUNTS) => read::<v1::AccountRow>(row).map(drop),
         Some(&tables::HANDLES) => read::<v1::HandleRow>(row).map(drop),
         Some(&tables::DEVICES) => read::<v1::DeviceRow>(row).map(drop),
@@ -192,6 +194,9 @@ fn check_row(row: &StoredRow, verdict: &mut Verdict) {
         Some(&tables::LAST_SEEN) => read::<v1::LastSeenRow>(row).map(drop),
         Some(&tables::INVITES | &tables::CONVERSATION_INVITES) => read::<v1::InviteRow>(row).map(drop),
         Some(&tables::REGISTRATION_INVITES) => Ok(()),
+        Some(&tables::ROSTER | &tables::SERVER_INVITES) => read::<v1::ListedRow>(row).map(drop),
+        Some(&tables::ADMIN_TOKENS) => read::<v1::AdminTokenRow>(row).map(drop),
+        Some(&tables::REPORTS) => read::<v1::ReportRow>(row).map(drop),
         Some(_) => Ok(()),
         None if row.table == remembered::ENGINES.name && row.database == remembered::ENGINES.database => Ok(()),
         None => Err("there is no such table".into()),
@@ -263,7 +268,10 @@ fn heads_and_members(moment: &Moment, verdict: &mut Verdict) {
                 if member.visible.iter().any(|span| span.from > head.1 || span.to > head.1) {
                     verdict.find(format!("conversation {id}: member {account} belongs to entries behind the head"));
                 }
-                let is_present = member.visible.last().is_some_and(|span| span.to == 0);
+                // Of a deleted account the direct chats stay, and its inbox goes.
+                let standing = row_of::<v1::StandingRow>(&moment.directory, &tables::standing(account));
+                let is_deleted = standing.is_some_and(|standing| standing.deleted);
+                let is_present = !is_deleted && member.visible.last().is_some_and(|span| span.to == 0);
                 let key = tables::inbox(account, id, InboxPart::Head);
                 let inbox = row_of::<v1::InboxHeadRow>(&moment.directory, &key).map_or(0, |inbox| inbox.head_seq);
                 // Inboxes come after heads, and what is not committed may still be on its way.

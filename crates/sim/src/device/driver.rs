@@ -252,6 +252,11 @@ impl Driver {
                 let what = format!("{name} was told that another connection took its place, and has no other");
                 world.observer().violate(10, what, vec![name.to_string()]);
             }
+            Event::Suspended { reason } => {
+                let what =
+                    format!("{name} was told that its account is suspended, and there are no operators: {reason}");
+                world.observer().violate(11, what, vec![name.to_string()]);
+            }
             Event::Answer { tag, result } => {
                 if let Ok(server_frame::Event::ChangeAccepted(accepted)) = &result {
                     check::device::change_accepted(world, device, accepted);

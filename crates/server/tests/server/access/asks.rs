@@ -55,6 +55,11 @@ pub async fn ask(scene: &Scene<'_>, command: &str, case: &str, actor: Actor) -> 
         ("setPrivacy", "") => json!({ "privacy": { "online": "AUDIENCE_NOBODY" } }),
         ("block" | "unblock" | "setContact" | "removeContact", "the owner") => json!({ "account": owner.account }),
 
+        ("report", "the owner") => json!({ "account": owner.account, "category": "REPORT_CATEGORY_SPAM" }),
+        ("report", "the group") => {
+            merged(in_group(), json!({ "seqs": ["1"], "category": "REPORT_CATEGORY_ABUSE", "text": "rude" }))
+        }
+
         ("openDirect", "the owner, by id") => json!({ "account": owner.account }),
         ("openDirect", "the owner, by handle") => json!({ "handle": scene.handle(Actor::Owner) }),
         ("createGroup", "with the owner") => {
