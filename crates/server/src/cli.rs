@@ -35,6 +35,8 @@ pub enum Command {
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Manage accounts, conversations, invites, limits, reports and admin tokens of a server that runs.
+    Admin(Box<crate::admin::command::Admin>),
     /// Measure what the server needs of this machine, and say what to do about what is missing.
     Doctor(Box<Doctor>),
     /// Print the completions of a shell.
@@ -101,6 +103,9 @@ pub struct Doctor {
     /// The URL that clients use, to be asked through whatever stands before the server. It must run then.
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
+    /// A certificate in PEM that leads to the one at that URL, where it is of no usual authority.
+    #[arg(long, value_name = "FILE")]
+    pub authority_file: Option<PathBuf>,
     /// The options of the server.
     #[command(flatten)]
     pub options: Options,

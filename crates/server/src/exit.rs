@@ -14,11 +14,13 @@ Exit codes:
    1  `hudhud doctor` found what a server does not run with
    2  the command line is not understood, or the configuration is not valid
   65  a backup or a data folder is damaged
-  69  the address can't be listened on
+  69  the address can't be listened on, or the server that is asked is not there
   70  an engine failed while running; restart once the cause is mended
   71  a file can't be read or written
   73  the data can't be opened: another process has it, it may not be written, or it is damaged; or a
-      backup or restore is refused";
+      backup, a restore or what `hudhud admin` asks for is refused
+  75  `hudhud admin`: not now, try again later
+  77  `hudhud admin`: the token is not valid, or not for this";
 
 /// Why a server did not start or did not go on. The message is one line and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +86,14 @@ pub enum Failure {
     /// An engine says why.
     #[error("{0}")]
     Engine(#[from] hudhud_ports::Error),
+    /// The server that is asked is not there.
+    #[error("{at}: {why}")]
+    Unreachable {
+        /// Where.
+        at: String,
+        /// Why.
+        why: String,
+    },
     /// The server that was asked says why.
     #[error("{message}")]
     Answered {
@@ -100,7 +110,7 @@ impl Failure {
         match self {
             Self::Damaged(_) => 65,
             Self::Engine(error) if error.kind() == ErrorKind::Corrupt => 65,
-            Self::AddressInUse { .. } | Self::Listen { .. } => 69,
+            Self::AddressInUse { .. } | Self::Listen { .. } | Self::Unreachable { .. } => 69,
             Self::Fatal(_) | Self::Corrupt(_) => 70,
             Self::File { .. } => 71,
             Self::Folder { .. } | Self::Open(_) | Self::Refused(_) | Self::Engine(_) => 73,

@@ -4,6 +4,7 @@
 //! What is said on the wire is in [`http`] (and there, for WebSockets, in the gateway of `hudhud_roles`); where engines come
 //! from is `hudhud_engines::open`; what can be chosen is [`config`].
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod crowd;
@@ -18,7 +19,9 @@ pub mod listen;
 mod metered;
 pub mod openapi;
 pub mod proxied;
+mod reach;
 mod room;
+mod roster;
 pub mod safekeeping;
 mod start;
 mod stream;

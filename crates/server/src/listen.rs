@@ -22,13 +22,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 /// Connections beyond the limit that are told so at the same time; the oldest of them makes room for the next.
 const REFUSALS: Bounds = Bounds { all: 64, per_address: 64, per_account: 0, strangers: 64, strangers_per_address: 64 };
+/// Connections that wait in the kernel to be accepted.
+pub const BACKLOG: u32 = 1_024;
 /// The head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 32 * 1_024;
 /// What the kernel holds of what was written to a connection and not read; it doubles this for its own use.
@@ -114,6 +116,15 @@ pub struct Connection {
 /// A request or a WebSocket that goes on: the connection counts as used while one is there.
 #[derive(Debug)]
 pub struct Busy(Arc<Connection>);
+
+/// Listens at an address.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of a server that has just stopped may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 impl Listen {
     /// Serves until it is stopped. The connections go on beside the caller.

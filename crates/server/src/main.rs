@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, Parser as _};
 use hudhud_server::cli::{BackUp, Cli, Command, ConfigCommand, Doctor, Options, Restore, Verify};
 use hudhud_server::config::{self, Config, Log, RegistrationMode};
 use hudhud_server::doctor::{self, Verdict};
-use hudhud_server::safekeeping::{self, Backup, Compare, Request};
+use hudhud_server::safekeeping::{self, Backup, Compare};
 use hudhud_server::{Failure, Running, open_engines, telemetry};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::BackUp(command) => back_up(&command),
         Command::Restore(command) => restore(&command),
         Command::Verify(command) => verify(&command),
+        Command::Admin(command) => block_on(&quiet(), hudhud_server::admin::run(&command)),
         Command::Doctor(command) => doctor(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), NAME, &mut std::io::stdout());
@@ -63,20 +64,23 @@ fn block_on(log: &Log, work: impl Future<Output = Result<(), Failure>>) -> Resul
     outcome
 }
 
+/// The log of commands that talk to people themselves.
+fn quiet() -> Log {
+    Log { filter: "warn".into(), ..Log::default() }
+}
+
 /// Asks the server that has the data, or opens the data where there is none.
 fn back_up(command: &BackUp) -> Result<(), Failure> {
     let config = command.options.config()?;
     let to = std::path::absolute(&command.to).map_err(|source| Failure::File { path: command.to.clone(), source })?;
     block_on(&config.log.clone(), async move {
         let bytes_per_s = command.bytes_per_s;
-        let request = Request::BackUp { to: to.clone(), bytes_per_s };
-        let backup = match safekeeping::ask(&config.data, &request).await {
+        let backup = match hudhud_server::admin::back_up(&config.data, &to, bytes_per_s).await {
             Some(answer) => answer?,
             None => {
                 let engines = open_engines(&config).await?;
                 let Some(embedded) = engines.embedded.clone() else {
-                    let why = "only embedded engines are backed up here: use the backups of the cluster's databases";
-                    return Err(Failure::Refused(why.into()));
+                    return Err(Failure::Refused(safekeeping::NOT_EMBEDDED.into()));
                 };
                 let backup = tokio::task::spawn_blocking(move || {
                     safekeeping::back_up(&embedded, &to, bytes_per_s, Default::default())
@@ -137,7 +141,7 @@ fn verify(command: &Verify) -> Result<(), Failure> {
 fn doctor(command: &Doctor) -> Result<(), Failure> {
     let config = command.options.config()?;
     block_on(&Log { filter: "warn".into(), ..config.log.clone() }, async {
-        let findings = doctor::examine(&config, command.public_url.as_deref()).await;
+        let findings = doctor::examine(&config, command.public_url.as_deref(), command.authority_file.as_deref()).await;
         for finding in &findings {
             say(&match command.json {
                 true => serde_json::to_string(finding).expect("texts are JSON"),

@@ -1,5 +1,6 @@
 //! The order in which everything starts and stops.
 
+use crate::admin::{self, Admin};
 use crate::config::{Config, Limits, Networks, ProxyProtocol};
 use crate::crowd::{Bounds, Crowd};
 use crate::engines::{self, BusMetrics};
@@ -7,11 +8,12 @@ use crate::exit::Failure;
 use crate::fatal::{self, Alarm};
 use crate::files;
 use crate::http::{self, Http, HttpMetrics, Operators, Origins, Readiness};
-use crate::listen::{Encryption, Listen, Versions};
+use crate::listen::{self, Encryption, Listen, Versions};
 use crate::openapi;
 use crate::room::Room;
-use crate::safekeeping;
+use crate::roster;
 use crate::tls::{self, TlsMetrics};
+use axum::Router;
 use hudhud_engines::Engines;
 use hudhud_ports::memory::Local;
 use hudhud_roles::Services;
@@ -26,6 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -77,9 +80,9 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     config.check()?;
     let settings = Arc::new(config.settings()?);
     // Before anything runs: nothing has to be stopped where the address is taken. Who connects already waits.
-    let (listener, public) = bind(config.listen, "--listen or HUDHUD_LISTEN").await?;
+    let (listener, public) = bind(config.listen, "--listen or HUDHUD_LISTEN")?;
     let choice = "--operators-listen or HUDHUD_OPERATORS__LISTEN";
-    let (operators_listener, operators) = bind(config.operators.listen, choice).await?;
+    let (operators_listener, operators) = bind(config.operators.listen, choice)?;
     let alarm = Alarm::default();
     let runtime = hudhud_engines::runtime();
     let (metrics, mut registry) = Metrics::new();
@@ -120,6 +123,7 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     local.register(gateway.reference().clone(), gateway.clone());
     gateway.start().await.map_err(unopened)?;
 
+    roster::complete(&services, engines.embedded.as_ref()).await?;
     let readiness = Arc::new(Readiness::default());
     let dispatcher = Dispatcher::new(services.clone(), sessions);
     let dispatching = tokio::spawn(dispatch(dispatcher.clone(), alarm.clone(), readiness.clone()));
@@ -131,7 +135,7 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let crowd = Crowd::new(Bounds::from(&limits), http_metrics.clone());
     let schema = openapi::Schema::load();
     let http = Arc::new(Http {
-        api,
+        api: api.clone(),
         gateway: gateway.clone(),
         runtime: services.runtime.clone(),
         readiness: readiness.clone(),
@@ -144,11 +148,24 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         body_timeout: Duration::from_millis(limits.body_timeout_ms),
         sockets: public.tasks.clone(),
     });
+    let admin = Admin {
+        api,
+        limits: limits.clone(),
+        rates: config.rates.clone(),
+        embedded: engines.embedded.clone(),
+        writing: Semaphore::new(1),
+        stop: operators.stop.clone(),
+    };
     let for_operators = Operators {
         readiness: readiness.clone(),
         registry: config.operators.metrics.then_some(registry),
+        admin: Arc::new(admin),
         runtime: services.runtime.clone(),
     };
+    let for_operators = http::operators_router(Arc::new(for_operators));
+    if engines.embedded.is_some() && config.data.is_dir() {
+        admin::socket::listen(&config.data, for_operators.clone(), operators.stop.clone(), &operators.tasks);
+    }
     operators.run(operators_listener, for_operators, limits.clone());
     let listen = Listen {
         refusing: http::refusing_router(&http),
@@ -164,11 +181,6 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         connections: public.tasks.clone(),
     };
     public.tasks.spawn(listen.run(listener));
-    if let Some(embedded) = &engines.embedded
-        && config.data.is_dir()
-    {
-        safekeeping::listen(&config.data, embedded.clone(), public.stop.clone(), &public.tasks);
-    }
     readiness.ready();
     let (address, operators_address) = (public.address, operators.address);
     tracing::info!(%address, %operators_address, gateway = config.gateway, memory_bytes_max, "listening");
@@ -195,19 +207,19 @@ fn unopened(error: hudhud_ports::Error) -> Failure {
 }
 
 /// `choice` says what else could have been chosen.
-async fn bind(address: SocketAddr, choice: &'static str) -> Result<(TcpListener, Listening), Failure> {
+fn bind(address: SocketAddr, choice: &'static str) -> Result<(TcpListener, Listening), Failure> {
     let failure = |source: std::io::Error| match source.kind() {
         ErrorKind::AddrInUse => Failure::AddressInUse { address, choice },
         _ => Failure::Listen { address, choice, source },
     };
-    let listener = TcpListener::bind(address).await.map_err(failure)?;
+    let listener = listen::bind(address).map_err(failure)?;
     let address = listener.local_addr().map_err(failure)?;
     Ok((listener, Listening { address, stop: CancellationToken::new(), tasks: TaskTracker::new() }))
 }
 
 impl Listening {
-    fn run(&self, listener: TcpListener, operators: Operators, limits: Limits) {
-        let (router, metrics) = (http::operators_router(Arc::new(operators)), HttpMetrics::unregistered());
+    fn run(&self, listener: TcpListener, router: Router, limits: Limits) {
+        let metrics = HttpMetrics::unregistered();
         let listen = Listen {
             refusing: router.clone(),
             router,

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::config::Config;
+use hudhud_engines::fjall::StoreOptions;
 use hudhud_engines::{FORMAT, format_of};
 use rustix::fs::statvfs;
 use std::fs::{self, File};
@@ -12,8 +13,6 @@ use std::time::{Duration, Instant};
 
 /// Less room than this ends a server within days or hours.
 const FREE_BYTES_WARN: u64 = 5 << 30;
-/// Less than this is a full disk: engines refuse writes before nothing is left.
-const FREE_BYTES_FAIL: u64 = 256 << 20;
 /// Writes that are measured.
 const WRITES: usize = 32;
 /// Bytes of each: a page, as a small group of messages takes.
@@ -86,9 +85,10 @@ fn space(folder: &Path) -> Finding {
     let (free, all) = (found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize);
     let measured = format!("{} MiB of {} MiB are free at {}", free >> 20, all >> 20, folder.display());
     let advice = "free some, or put `data` on a larger disk: a full one refuses messages (nothing accepted is lost)";
-    match free {
-        ..FREE_BYTES_FAIL => Finding::fail(CHECK, measured, advice),
-        FREE_BYTES_FAIL..FREE_BYTES_WARN => Finding::warn(CHECK, measured, advice),
+    // Less than that is a full disk: the engines refuse writes before nothing is left.
+    match StoreOptions::default().disk_free_bytes_min {
+        least if free < least => Finding::fail(CHECK, measured, advice),
+        _ if free < FREE_BYTES_WARN => Finding::warn(CHECK, measured, advice),
         _ => Finding::ok(CHECK, measured),
     }
 }

@@ -1,6 +1,7 @@
 //! `hudhud doctor`: measures what a server needs of its machine, before or while it runs, and says what to do about what is
 //! missing. It changes nothing: what it writes to measure the disk is removed again.
 
+mod certificates;
 mod clock;
 mod disk;
 mod port;
@@ -10,6 +11,7 @@ mod system;
 use crate::config::Config;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};
+use std::path::Path;
 
 /// How something is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -65,16 +67,21 @@ impl Display for Finding {
     }
 }
 
+pub(crate) use certificates::names;
+
 /// Looks at everything that this configuration needs. With the URL that clients use, through whatever stands before the
-/// server, at that too.
-pub async fn examine(config: &Config, public_url: Option<&str>) -> Vec<Finding> {
+/// server, at that too; `authority` is a certificate that is trusted there beside the usual ones.
+pub async fn examine(config: &Config, public_url: Option<&str>, authority: Option<&Path>) -> Vec<Finding> {
     let watch = clock::Watch::start();
     let mut findings = port::examine(config).to_vec();
     findings.extend(disk::examine(config));
     findings.extend(system::examine(config));
     findings.extend(watch.examine(config));
+    let host =
+        public_url.and_then(|url| url.parse::<axum::http::Uri>().ok()).and_then(|url| url.host().map(str::to_owned));
+    findings.extend(certificates::examine(config, host.as_deref()).await);
     if let Some(url) = public_url {
-        findings.extend(proxy::examine(config, url).await);
+        findings.extend(proxy::examine(config, url, authority).await);
     }
     findings
 }

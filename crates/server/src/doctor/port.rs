@@ -1,8 +1,8 @@
 //! Whether the server's port is free, and who has it otherwise.
 
 use super::Finding;
+use crate::admin::socket;
 use crate::config::Config;
-use crate::safekeeping;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -20,7 +20,7 @@ fn look(check: &'static str, address: SocketAddr, key: &str, config: &Config) ->
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let whose = owner(address).unwrap_or_else(|| "another process".to_owned());
             let measured = format!("{address} is in use by {whose}");
-            match safekeeping::is_served(&config.data) {
+            match socket::is_served(&config.data) {
                 true => Finding::ok(check, format!("{measured}; a server has {}", config.data.display())),
                 false => {
                     Finding::fail(check, measured, format!("stop that process, or choose another address with `{key}`"))

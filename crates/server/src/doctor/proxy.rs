@@ -2,36 +2,37 @@
 
 use super::Finding;
 use crate::config::Config;
+use crate::reach;
 use axum::http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use axum::http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hudhud_proto::Encoding;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) async fn examine(config: &Config, url: &str) -> Vec<Finding> {
+pub(super) async fn examine(config: &Config, url: &str, authority: Option<&Path>) -> Vec<Finding> {
     const CHECK: &str = "public url";
-    let uri = url.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http"));
+    let uri = url.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
     let Some(uri) = uri.filter(|uri| uri.host().is_some()) else {
         return vec![Finding::fail(
             CHECK,
             format!("{url} is not asked"),
-            "give one that begins with http://; of https the port of the \
-             proxy's plain side",
+            "give one that begins with http:// or https://",
         )];
     };
     let mut findings = Vec::new();
     let host = uri.host().expect("it was looked at").trim_matches(['[', ']']).to_owned();
-    let port = uri.port_u16().unwrap_or(80);
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
     let addresses: Vec<SocketAddr> = match lookup_host((host.as_str(), port)).await {
         Ok(found) => found.collect(),
         Err(error) => return vec![Finding::fail(CHECK, format!("{host}: {error}"), "check the name in the DNS")],
     };
-    match ask(&addresses, &uri, "/openapi.json", false).await {
+    match ask(&uri, authority, "/openapi.json", false).await {
         Ok(StatusCode::OK) => findings.push(Finding::ok(CHECK, format!("{url} leads to a server"))),
         Ok(status) => findings.push(Finding::fail(
             CHECK,
@@ -42,7 +43,7 @@ pub(super) async fn examine(config: &Config, url: &str) -> Vec<Finding> {
             return vec![Finding::fail(CHECK, format!("{url}: {error}"), "start the server and the proxy before this")];
         }
     }
-    findings.push(websocket(ask(&addresses, &uri, "/v1/ws", true).await));
+    findings.push(websocket(ask(&uri, authority, "/v1/ws", true).await));
     findings.push(forwarded(config, &addresses));
     findings
 }
@@ -73,14 +74,14 @@ fn forwarded(config: &Config, addresses: &[SocketAddr]) -> Finding {
     }
 }
 
-async fn ask(addresses: &[SocketAddr], uri: &Uri, path: &str, upgrade: bool) -> Result<StatusCode, String> {
+async fn ask(uri: &Uri, authority: Option<&Path>, path: &str, upgrade: bool) -> Result<StatusCode, String> {
     let exchange = async {
-        let stream = TcpStream::connect(addresses).await.map_err(|error| error.to_string())?;
+        let stream = reach::connect(uri, authority).await.map_err(|error| error.to_string())?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         let connection = tokio::spawn(connection.with_upgrades());
-        let authority = uri.authority().map_or("", |it| it.as_str());
-        let mut request = Request::get(path).header(HOST, authority);
+        let host = uri.authority().map_or("", |it| it.as_str());
+        let mut request = Request::get(path).header(HOST, host);
         if upgrade {
             // Any 16 bytes in base64 are a key.
             let key = "aHVkaHVkLWRvY3Rvci0xNg==";

@@ -3,10 +3,8 @@
 use super::Finding;
 use crate::config::Config;
 use crate::files;
+use crate::listen::BACKLOG;
 use std::fs;
-
-/// What the listener asks of the kernel: connections that wait to be accepted.
-const BACKLOG: u64 = 1_024;
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = vec![open_files(config.limits.connections_max)];
@@ -31,7 +29,7 @@ fn open_files(wanted: usize) -> Finding {
 
 fn waiting(file: &str) -> Option<Finding> {
     const CHECK: &str = "somaxconn";
-    let found: u64 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
+    let found: u32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
     let measured = format!("{found} connections may wait to be accepted");
     Some(match found < BACKLOG {
         false => Finding::ok(CHECK, measured),

@@ -83,7 +83,7 @@ async fn authenticate(http: &Http, info: &CommandInfo, headers: &HeaderMap, addr
 }
 
 /// The token in `Bearer <token>` (RFC 6750 §2.1). The scheme is compared without case (RFC 9110 §11.1).
-fn bearer(value: &HeaderValue) -> Option<&str> {
+pub(crate) fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_start())
 }

@@ -10,13 +10,14 @@ mod headers;
 mod metrics;
 mod operators;
 mod origin;
-mod pages;
+pub(crate) mod pages;
 pub mod problem;
 mod readiness;
 mod socket;
 mod transport;
 
 pub use address::{Peer, network};
+pub(crate) use commands::bearer;
 pub use metrics::HttpMetrics;
 pub use operators::{CONNECTIONS as OPERATORS_CONNECTIONS, Operators, router as operators_router};
 pub use origin::Origins;

@@ -1,9 +1,10 @@
 //! What those who run the server, and the machines that watch it, are served: on a listener of its own, which answers however
-//! full the other one is. Nobody logs in here: who reaches the port may ask.
+//! full the other one is. Who reaches the port may look; who wants to change anything needs an admin token ([`crate::admin`]).
 
 use super::pages::typed;
 use super::problem::Problem;
 use super::{HttpMetrics, Readiness, finish, headers};
+use crate::admin::{self, Admin};
 use crate::crowd::Bounds;
 use axum::Router;
 use axum::extract::State;
@@ -24,6 +25,8 @@ pub struct Operators {
     pub readiness: Arc<Readiness>,
     /// What is counted; none where `GET /metrics` is off.
     pub registry: Option<Registry>,
+    /// What operators do.
+    pub admin: Arc<Admin>,
     /// Time and randomness.
     pub runtime: Runtime,
 }
@@ -35,8 +38,14 @@ pub fn router(operators: Arc<Operators>) -> Router {
     let router = Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics));
-    finish(router, operators, seen, "operators are served /healthz, /readyz and /metrics here")
+        .route("/metrics", get(metrics))
+        .merge(admin::router(operators.admin.clone()));
+    finish(
+        router,
+        operators,
+        seen,
+        "operators are served /healthz, /readyz, /metrics and what /admin/openapi.json lists here",
+    )
 }
 
 async fn ready(State(operators): State<Arc<Operators>>) -> Result<&'static str, Problem> {

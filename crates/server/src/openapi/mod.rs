@@ -172,7 +172,7 @@ fn page(id: &str, summary: &str, media_type: &str) -> Value {
     })
 }
 
-fn problem_response() -> Value {
+pub(crate) fn problem_response() -> Value {
     let mut headers = request_id();
     headers["Retry-After"] = json!({
         "description": "Seconds, rounded up, where `retryAfterMs` is greater than 0.",
@@ -189,7 +189,7 @@ fn problem_response() -> Value {
     })
 }
 
-fn problem_schema(schema: &Schema) -> Value {
+pub(crate) fn problem_schema(schema: &Schema) -> Value {
     json!({
         "type": "object",
         "description": "A problem document (RFC 9457).",
@@ -217,7 +217,7 @@ fn problem_schema(schema: &Schema) -> Value {
     })
 }
 
-fn request_id() -> Value {
+pub(crate) fn request_id() -> Value {
     json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestId" } })
 }
 

@@ -38,8 +38,10 @@ const AUTHORITY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Of the hash that is the name of a folder, in digits.
 const FOLDER_NAME_BYTES: usize = 16;
 const ACCOUNT: &str = "account.json";
-const CERTIFICATE: &str = "certificate.pem";
-const KEY: &str = "key.pem";
+/// The certificate and those that lead to its authority, in a folder of [`folder_of`].
+pub const CERTIFICATE: &str = "certificate.pem";
+/// Its key.
+pub const KEY: &str = "key.pem";
 
 /// Why there is no new certificate. The message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +80,13 @@ pub struct Renewal {
     validity: Option<Validity>,
 }
 
+/// Where a certificate for these names of this authority is kept. What was kept for another authority or other names is neither
+/// used nor lost.
+pub fn folder_of(acme: &Acme, folder: &Path) -> PathBuf {
+    let asked = [std::slice::from_ref(&acme.directory), &acme.domains].concat().join(" ");
+    folder.join(&blake3::hash(asked.as_bytes()).to_hex()[..FOLDER_NAME_BYTES])
+}
+
 impl Renewal {
     /// Shows the certificate that was kept, if there is one.
     pub fn start(
@@ -87,9 +96,7 @@ impl Renewal {
         clock: Arc<dyn Clock>,
         metrics: TlsMetrics,
     ) -> Result<Self, Failure> {
-        // What was kept for another authority or other names is neither used nor lost.
-        let asked = [std::slice::from_ref(&acme.directory), &acme.domains].concat().join(" ");
-        let folder = folder.join(&blake3::hash(asked.as_bytes()).to_hex()[..FOLDER_NAME_BYTES]);
+        let folder = folder_of(&acme, folder);
         let made = folder::make(&folder);
         made.map_err(|source| Failure::Folder { path: folder.clone(), source })?;
         let mut renewal = Self { acme, folder, certificates, clock, metrics, validity: None };

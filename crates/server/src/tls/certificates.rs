@@ -15,6 +15,7 @@ use std::sync::Arc;
 pub struct Certificate {
     key: Arc<CertifiedKey>,
     validity: Validity,
+    names: Vec<String>,
 }
 
 /// From when to when a certificate is valid, in seconds since 1970.
@@ -41,6 +42,11 @@ impl Certificate {
     pub fn validity(&self) -> Validity {
         self.validity
     }
+
+    /// The names that it is for.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
 }
 
 impl Certificates {
@@ -58,11 +64,12 @@ impl Certificates {
         let (_, parsed) = x509_parser::parse_x509_certificate(first)
             .map_err(|error| format!("the certificate can't be read: {error}"))?;
         let validity = parsed.validity();
+        let names = crate::doctor::names(&parsed);
         let validity = Validity { from: validity.not_before.timestamp(), to: validity.not_after.timestamp() };
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("the key is not PEM: {error}"))?;
         let key = CertifiedKey::from_der(chain, key, &self.provider)
             .map_err(|error| format!("certificate and key do not go together: {error}"))?;
-        Ok(Certificate { key: Arc::new(key), validity })
+        Ok(Certificate { key: Arc::new(key), validity, names })
     }
 
     /// Shows this one from now on.

@@ -7,17 +7,19 @@ mod certificates;
 mod files;
 mod metrics;
 
+pub(crate) use acme::{CERTIFICATE as ACME_CERTIFICATE, KEY as ACME_KEY};
+pub(crate) use certificates::Certificates;
 pub use metrics::TlsMetrics;
 
-use crate::config::{Config, Source};
+use crate::config::{Acme, Config, Source};
 use crate::exit::Failure;
 use acme::Renewal;
-use certificates::Certificates;
 use files::{Pair, Watch};
 use hudhud_ports::Clock;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +31,14 @@ use tokio_util::task::TaskTracker;
 const HANDSHAKE: u8 = 22;
 /// By which an authority asks for a challenge's certificate (RFC 8737).
 const ACME_TLS: &[u8] = b"acme-tls/1";
+
+/// The folder of certificates that authorities gave, in the data folder.
+const ACME: &str = "acme";
+
+/// Where the certificate for what this configuration asks an authority is kept.
+pub(crate) fn acme_folder(acme: &Acme, data: &Path) -> PathBuf {
+    acme::folder_of(acme, &data.join(ACME))
+}
 
 /// What connections are opened with.
 pub struct Tls {
@@ -65,7 +75,7 @@ pub fn start(
             tasks.spawn(async move { stop.run_until_cancelled(watch.run()).await });
         }
         Source::Acme(acme) => {
-            let folder = config.data.join("acme");
+            let folder = config.data.join(ACME);
             let renewal = Renewal::start(acme.clone(), &folder, certificates.clone(), clock, metrics.clone())?;
             tasks.spawn(async move { stop.run_until_cancelled(renewal.run()).await });
         }

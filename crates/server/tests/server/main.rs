@@ -2,6 +2,7 @@
 
 mod access;
 mod acme;
+mod admin;
 mod alike;
 mod binary;
 mod chat;

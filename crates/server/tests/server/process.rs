@@ -11,6 +11,8 @@ use std::process::{Child, Command, Output, Stdio};
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
+    /// Where its operators are served; an earlier version does not say it.
+    pub operators: Option<SocketAddr>,
 }
 
 /// The program, without what the surroundings of the test would configure.
@@ -52,7 +54,8 @@ impl Process {
         let first = lines.next().expect("it says where it listens").expect("text");
         let (_, address) = first.split_once("http://").expect("an address");
         let address = address.split(',').next().expect("a split has a first part");
-        Self { child, address: address.parse().expect("an address") }
+        let operators = first.split_once("operators on http://").map(|(_, it)| it.parse().expect("an address"));
+        Self { child, address: address.parse().expect("an address"), operators }
     }
 
     /// Gives a command that succeeds.
