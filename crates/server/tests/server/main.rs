@@ -19,6 +19,7 @@ mod listener;
 mod logs;
 mod metrics_page;
 mod openapi;
+mod operating;
 mod operators;
 mod problems;
 mod process;
