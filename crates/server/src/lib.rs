@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod crowd;
 pub mod doctor;
+mod door;
 mod engines;
 pub mod exit;
 mod fatal;

@@ -1,13 +1,13 @@
-//! The listener: takes connections in as far as there is room (`crate::crowd`), opens them (a proxy's word, TLS), gives each so
+//! The listener: takes connections in as far as there is room (`crate::crowd`), has them opened (`crate::door`), gives each so
 //! much time and no more, and lets them end when the server stops. What is said over them is in `crate::http`.
 
 use crate::config::{Limits, Networks, ProxyProtocol};
-use crate::crowd::{Bounds, Crowd, Place};
-use crate::http::{HttpMetrics, Peer, network};
+use crate::crowd::{Crowd, Place};
+use crate::door::Door;
+use crate::http::{HttpMetrics, Peer};
 use crate::metered::Metered;
-use crate::proxied;
 use crate::stream::Stream;
-use crate::tls::{Opened, Tls};
+use crate::tls::Tls;
 use axum::Router;
 use axum::extract::Request;
 use axum::serve::{Listener, ListenerExt as _};
@@ -17,18 +17,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-/// Connections beyond the limit that are told so at the same time; the oldest of them makes room for the next.
-const REFUSALS: Bounds = Bounds { all: 64, per_address: 64, per_account: 0, strangers: 64, strangers_per_address: 64 };
 /// Connections that wait in the kernel to be accepted.
 pub const BACKLOG: u32 = 1_024;
 /// The head of a request, in bytes.
@@ -86,22 +84,6 @@ pub struct Encryption {
     pub plain: Router,
 }
 
-/// What all connections of a listener share.
-struct Door {
-    listen: Listen,
-    /// The connections that there is no room for.
-    refusals: Arc<Crowd>,
-}
-
-/// A connection that is being taken in.
-struct Arrival {
-    /// The other end, as far as is known.
-    peer: SocketAddr,
-    place: Arc<Place>,
-    is_shared: bool,
-    router: Router,
-}
-
 /// A connection, as the requests on it see it.
 #[derive(Debug)]
 pub struct Connection {
@@ -140,8 +122,7 @@ impl Listen {
             }
         });
         let (stop, connections) = (self.stop.clone(), self.connections.clone());
-        let refusals = Crowd::new(REFUSALS, self.metrics.clone());
-        let door = Arc::new(Door { listen: self, refusals });
+        let door = Arc::new(Door::of(self));
         loop {
             let (stream, peer) = tokio::select! {
                 biased;
@@ -155,7 +136,7 @@ impl Listen {
         }
     }
 
-    fn builder(&self) -> Builder<TokioExecutor> {
+    pub(crate) fn builder(&self) -> Builder<TokioExecutor> {
         let header_timeout = Duration::from_millis(self.limits.header_timeout_ms);
         let idle_timeout = Duration::from_millis(self.limits.idle_timeout_ms);
         let mut builder = Builder::new(TokioExecutor::new());
@@ -177,78 +158,8 @@ impl Listen {
     }
 }
 
-impl Door {
-    /// A place for a connection, and what is served there; none where not even a refusal can be said.
-    fn admit(&self, peer: SocketAddr, is_shared: bool) -> Option<Arrival> {
-        let address = (!is_shared).then(|| network(peer.ip()));
-        if let Some(place) = self.listen.crowd.enter(address) {
-            return Some(Arrival { peer, place, is_shared, router: self.listen.router.clone() });
-        }
-        self.listen.metrics.tcp_refused.inc();
-        let place = self.refusals.enter(Some(network(peer.ip())))?;
-        Some(Arrival { peer, place, is_shared: false, router: self.listen.refusing.clone() })
-    }
-
-    /// Opens a connection and serves it to its end.
-    async fn take(self: Arc<Self>, stream: TcpStream, arrival: Arrival) {
-        let (stream, arrival) = {
-            let place = arrival.place.clone();
-            // In a box, as it is large and over soon.
-            let opening = Box::pin(self.open(stream, arrival));
-            let opened = tokio::select! {
-                biased;
-                () = place.given_away() => None,
-                () = self.listen.stop.cancelled() => None,
-                opened = opening => opened,
-            };
-            let Some(opened) = opened else { return };
-            opened
-        };
-        let Arrival { peer, place, is_shared, router } = arrival;
-        let connection =
-            Arc::new(Connection { requests: AtomicU64::new(0), open: AtomicUsize::new(0), place, is_shared });
-        let listen = &self.listen;
-        serve(stream, peer, connection, router, listen.builder(), listen.limits.clone(), listen.stop.clone()).await;
-    }
-
-    /// What comes before HTTP: a proxy's word and TLS, each with a limit of time.
-    async fn open(&self, mut stream: TcpStream, mut arrival: Arrival) -> Option<(Stream, Arrival)> {
-        let limit = Duration::from_millis(self.listen.limits.header_timeout_ms);
-        if arrival.is_shared && self.listen.proxy_protocol == ProxyProtocol::On {
-            let word = tokio::time::timeout(limit, proxied::read(&mut stream)).await;
-            match word.map_err(io::Error::from).flatten() {
-                // From now on it is that client's, with a place of its own.
-                Ok(Some(client)) => arrival = self.admit(client, self.is_proxy(client.ip()))?,
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::debug!(peer = %arrival.peer, %error, "a trusted proxy was not understood");
-                    return None;
-                }
-            }
-        }
-        let Some(encryption) = &self.listen.encryption else { return Some((Stream::Plain(stream), arrival)) };
-        let opened = tokio::time::timeout(limit, encryption.tls.open(stream)).await;
-        match opened.map_err(io::Error::from).flatten() {
-            Ok(Opened::Tls(stream)) => Some((Stream::Tls(stream), arrival)),
-            Ok(Opened::Plain(stream)) => {
-                Some((Stream::Plain(stream), Arrival { router: encryption.plain.clone(), ..arrival }))
-            }
-            Ok(Opened::Challenge) => None,
-            Err(error) => {
-                encryption.tls.failed();
-                tracing::debug!(peer = %arrival.peer, %error, "a TLS handshake failed");
-                None
-            }
-        }
-    }
-
-    fn is_proxy(&self, address: IpAddr) -> bool {
-        self.listen.trusted_proxies.contains(address)
-    }
-}
-
 /// Serves one connection to its end.
-async fn serve(
+pub(crate) async fn serve(
     stream: Stream,
     peer: SocketAddr,
     connection: Arc<Connection>,
@@ -312,6 +223,11 @@ async fn serve(
 }
 
 impl Connection {
+    /// A connection in its place, on which nothing was asked yet.
+    pub(crate) fn new(place: Arc<Place>, is_shared: bool) -> Self {
+        Self { requests: AtomicU64::new(0), open: AtomicUsize::new(0), place, is_shared }
+    }
+
     /// Its place among all.
     pub fn place(&self) -> &Arc<Place> {
         &self.place
