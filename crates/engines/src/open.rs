@@ -124,11 +124,12 @@ impl Embedded {
 #[cfg(feature = "embedded")]
 pub mod remembered {
     use bytes::Bytes;
-    use hudhud_ports::{Database, Key, Result, Store, Table, Write};
+    use hudhud_ports::{Database, Key, Result, Store, Table, Tuning, Write};
     use hudhud_proto::Position;
 
     /// Partition `bus` → `reached` → a position (8); version: the position.
-    pub const ENGINES: &Table = &Table { name: "engines", database: Database::Messages, ttl: None };
+    pub const ENGINES: &Table =
+        &Table { name: "engines", database: Database::Messages, ttl: None, tuning: Tuning::DEFAULT };
 
     fn key() -> Key {
         Key { table: ENGINES, partition: Bytes::from_static(b"bus"), sort: Bytes::from_static(b"reached") }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use hudhud_engines::fjall::{Store, StoreOptions, check_files};
 use hudhud_engines::{Options, Urls, log};
 use hudhud_ports::memory::ManualClock;
-use hudhud_ports::{Bus as _, Clock, Database, ErrorKind, Key, Store as _, Table, Write};
+use hudhud_ports::{Bus as _, Clock, Database, ErrorKind, Key, Store as _, Table, Tuning, Write};
 use hudhud_proto::{Position, Shard};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,8 +14,8 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const MESSAGES: &Table = &Table { name: "timeline", database: Database::Messages, ttl: None };
-const DIRECTORY: &Table = &Table { name: "inbox", database: Database::Directory, ttl: None };
+const MESSAGES: &Table = &Table { name: "timeline", database: Database::Messages, ttl: None, tuning: Tuning::DEFAULT };
+const DIRECTORY: &Table = &Table { name: "inbox", database: Database::Directory, ttl: None, tuning: Tuning::DEFAULT };
 const BUS: log::BusOptions = log::BusOptions {
     shards: 2,
     segment_bytes: 16 * 1024,

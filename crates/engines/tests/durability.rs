@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hudhud_engines::{fjall, log};
 use hudhud_ports::memory::ManualClock;
-use hudhud_ports::{Bus, Database, ErrorKind, Key, Scan, Store, Table, Write};
+use hudhud_ports::{Bus, Database, ErrorKind, Key, Scan, Store, Table, Tuning, Write};
 use hudhud_proto::{Position, Shard};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
@@ -167,7 +167,7 @@ fn acknowledged_records_survive_kill_9() {
     assert!(acknowledged.is_empty(), "{} of {count} records were acknowledged, but are gone", acknowledged.len());
 }
 
-const TABLE: &Table = &Table { name: "durable", database: Database::Messages, ttl: None };
+const TABLE: &Table = &Table { name: "durable", database: Database::Messages, ttl: None, tuning: Tuning::DEFAULT };
 
 fn key(writer: u32, n: u64) -> Key {
     let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);

@@ -23,4 +23,4 @@ pub use cache::{Cache, CacheStats};
 pub use error::{Error, ErrorKind, Result};
 pub use gateways::{Delivery, GatewayInbox, GatewayRef, Gateways, Payload, Target};
 pub use runtime::{Clock, Rng, Runtime, Spawn};
-pub use store::{Claim, Database, Key, Order, Row, Scan, Store, Table, Write};
+pub use store::{Claim, Compaction, Consistency, Database, Key, Order, Row, Scan, Store, Table, Tuning, Write};

@@ -7,6 +7,8 @@ use bytes::Bytes;
 pub const KEY_BYTES_MAX: usize = 256;
 /// A value of a [`crate::Store`].
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// The version of a write: engines keep it as a signed number.
+pub const VERSION_MAX: u64 = i64::MAX as u64;
 /// Writes of one [`crate::Store::write`].
 pub const WRITES_MAX: usize = 4_096;
 /// A record of a [`crate::Bus`].
@@ -42,6 +44,9 @@ pub fn check_writes(engine: &'static str, op: &'static str, writes: &[Write]) ->
         let bytes = write.value.as_ref().map_or(0, Bytes::len);
         if bytes > VALUE_BYTES_MAX {
             return invalid(format!("a value of {bytes} bytes; at most {VALUE_BYTES_MAX} are allowed"));
+        }
+        if write.version > VERSION_MAX {
+            return invalid(format!("version {}; at most {VERSION_MAX} is allowed", write.version));
         }
     }
     Ok(())

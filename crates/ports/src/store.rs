@@ -23,6 +23,45 @@ pub struct Table {
     pub database: Database,
     /// How long a row lives after it was written; for good if none.
     pub ttl: Option<Duration>,
+    /// How it is used.
+    pub tuning: Tuning,
+}
+
+/// How a table is used, for engines that can make something of it. It changes what an access costs, and how many replicas
+/// agree on it; never what it answers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Tuning {
+    /// How its files are kept.
+    pub compaction: Compaction,
+    /// Who has to agree.
+    pub consistency: Consistency,
+}
+
+/// How the files of a table are merged.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Compaction {
+    /// Rows are written once, and few are read: as little as possible.
+    WrittenOnce,
+    /// Rows are overwritten again and again, and seldom read: late, then thoroughly.
+    Overwritten,
+    /// Rows are overwritten and whole partitions read: often, so that a read finds few files.
+    Mixed,
+    /// Rows are read far more often than written: so that a read finds one file.
+    ReadMostly,
+}
+
+/// Which replicas have to agree on an access, where there are several regions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Consistency {
+    /// A majority of those of this region, for reads, writes and claims.
+    Region,
+    /// The same for reads and writes; a claim is won in all regions together.
+    World,
+}
+
+impl Tuning {
+    /// For a region's own rows, overwritten and read.
+    pub const DEFAULT: Self = Self { compaction: Compaction::Mixed, consistency: Consistency::Region };
 }
 
 /// Names one row.
@@ -55,7 +94,8 @@ pub struct Write {
     /// The new value, at most 1 MiB; none deletes the row.
     pub value: Option<Bytes>,
     /// A write with a lower version than the row has changes nothing. With the same version a deletion wins
-    /// over a value, and the bytewise greater value over the smaller.
+    /// over a value, and the bytewise greater value over the smaller; but where the table has a TTL, a value that was
+    /// written later may win over another one. At most 2^63 - 1.
     pub version: u64,
 }
 
@@ -121,7 +161,9 @@ pub trait Store: Send + Sync + 'static {
     /// Applies all writes, those of one partition of a table atomically. At most 4,096 writes.
     async fn write(&self, writes: Vec<Write>) -> Result<()>;
 
-    /// Inserts a row if it is absent; of any number of concurrent claims exactly one wins. Durable when it returns, even
+    /// Inserts a row if it is absent; of any number of concurrent claims exactly one wins. The engine may give the row a
+    /// version of its own, the time in microseconds, in place of the write's: rows that are claimed have times for versions,
+    /// or are never written otherwise. Durable when it returns, even
     /// through power loss. Costs a round of consensus on replicated engines, so it is never on the message path. After a
     /// timeout the claim may have won: claim again and compare the row.
     async fn claim(&self, write: Write) -> Result<Claim>;

@@ -6,7 +6,7 @@
 //! Numbers in keys are big-endian, so that bytes sort as numbers. "time" is microseconds since the Unix epoch.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use hudhud_ports::{Database, Key, Row, Table, Write};
+use hudhud_ports::{Compaction, Consistency, Database, Key, Row, Table, Tuning, Write};
 use hudhud_proto::{AccountId, ConversationId, DeviceId, Handle, Message, MessageId, Seq, TokenId};
 use std::time::Duration;
 
@@ -19,11 +19,12 @@ pub const REPORT_DAYS: u64 = 90;
 const TIMELINE_PARTITION_SEQS: u64 = 4_096;
 
 macro_rules! tables {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $database:ident, $ttl:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $database:ident, $ttl:expr, $compaction:ident, $consistency:ident;)*) => {
         $($(#[$doc])* pub const $name: &Table = &Table {
             name: $text,
             database: Database::$database,
             ttl: $ttl,
+            tuning: Tuning { compaction: Compaction::$compaction, consistency: Consistency::$consistency },
         };)*
 
         /// Every table.
@@ -34,63 +35,63 @@ macro_rules! tables {
 tables! {
     /// (conversation, day of the message id) → message id, `a` → `AcceptedRow`; version: time of acceptance.
     /// The same → message id, `s` → `SequencedRow`; version: position.
-    ACCEPTED = "accepted", Messages, Some(Duration::from_secs(7 * DAY_S));
+    ACCEPTED = "accepted", Messages, Some(Duration::from_secs(7 * DAY_S)), WrittenOnce, Region;
     /// (conversation, seq / 4,096) → seq → `Entry`; version: position.
-    TIMELINE = "timeline", Messages, None;
+    TIMELINE = "timeline", Messages, None, WrittenOnce, Region;
     /// conversation → `h` → `HeadRow`; version: position.
     /// conversation → `m`, account → `MemberRow`; version: position. In one partition with the head, so that a change of
     /// members and the head that counts it are one atomic write, and a replay never sees one without the other.
-    CONVERSATION = "conversation", Messages, None;
+    CONVERSATION = "conversation", Messages, None, Mixed, Region;
     /// conversation → account, received or read → `SeqRow`; version: the seq, which makes it a maximum without a read.
-    WATERMARKS = "watermarks", Messages, None;
+    WATERMARKS = "watermarks", Messages, None, Overwritten, Region;
 
     /// account → conversation, `h` → `InboxHeadRow`; version: position.
     /// account → conversation, `p` → `PreferencesRow`; version: time.
     /// account → conversation, `r` → `SeqRow`, how far the account has read; version: the seq.
-    INBOX = "inbox", Directory, None;
+    INBOX = "inbox", Directory, None, Mixed, Region;
     /// account → device, conversation → `SeqRow`, stored on the device; version: the seq.
-    CURSORS = "cursors", Directory, None;
+    CURSORS = "cursors", Directory, None, Overwritten, Region;
     /// account → device → `SessionRow`; version: time of connection or of its last change, even; odd once
     /// it has ended, which does not delete it.
-    SESSIONS = "sessions", Directory, None;
+    SESSIONS = "sessions", Directory, None, Mixed, Region;
     /// gateway → `lease` → `LeaseRow`; version: time.
-    GATEWAYS = "gateways", Directory, None;
+    GATEWAYS = "gateways", Directory, None, Mixed, Region;
     /// account → `account` → `AccountRow`; version: time.
     /// account → `password` → `PasswordRow`; version: time.
     /// account → `used`, time of the password → `PasswordUsedRow`; claimed.
     /// account → `standing` → `StandingRow`; version: time.
-    ACCOUNTS = "accounts", Directory, None;
+    ACCOUNTS = "accounts", Directory, None, ReadMostly, Region;
     /// handle → `account` → `HandleRow`; claimed.
-    HANDLES = "handles", Directory, None;
+    HANDLES = "handles", Directory, None, ReadMostly, World;
     /// account → device → `DeviceRow`; version: time.
-    DEVICES = "devices", Directory, None;
+    DEVICES = "devices", Directory, None, ReadMostly, Region;
     /// hash of the token → `token` → `TokenRow`; version: time.
-    TOKENS = "tokens", Directory, None;
+    TOKENS = "tokens", Directory, None, ReadMostly, Region;
     /// account → token id → `TokenInfoRow`; version: time.
-    ACCOUNT_TOKENS = "account_tokens", Directory, None;
+    ACCOUNT_TOKENS = "account_tokens", Directory, None, ReadMostly, Region;
     /// account → `privacy` → `PrivacyRow`; version: time.
-    PRIVACY = "privacy", Directory, None;
+    PRIVACY = "privacy", Directory, None, ReadMostly, Region;
     /// account → blocked account → `BlockRow`; version: time.
-    BLOCKS = "blocks", Directory, None;
+    BLOCKS = "blocks", Directory, None, ReadMostly, Region;
     /// account → contact → `ContactRow`; version: time.
-    CONTACTS = "contacts", Directory, None;
+    CONTACTS = "contacts", Directory, None, ReadMostly, Region;
     /// account → `last_seen` → `LastSeenRow`; version: time.
-    LAST_SEEN = "last_seen", Directory, None;
+    LAST_SEEN = "last_seen", Directory, None, Overwritten, Region;
     /// code → `invite` → `InviteRow`; version: time.
-    INVITES = "invites", Directory, None;
+    INVITES = "invites", Directory, None, ReadMostly, Region;
     /// conversation → code → `InviteRow`; version: time.
-    CONVERSATION_INVITES = "conversation_invites", Directory, None;
+    CONVERSATION_INVITES = "conversation_invites", Directory, None, ReadMostly, Region;
     /// code → `invite` → `RegistrationInviteRow`; version: time. Used up by a claim of (code, `used`).
-    REGISTRATION_INVITES = "registration_invites", Directory, None;
+    REGISTRATION_INVITES = "registration_invites", Directory, None, ReadMostly, World;
 
     /// first byte of the account → account → `ListedRow`; version: time. Every account, for operators: 256 partitions.
-    ROSTER = "roster", Directory, None;
+    ROSTER = "roster", Directory, None, ReadMostly, Region;
     /// first byte of the code → code → `ListedRow`; version: time. Every invite to the server, likewise: 64 partitions.
-    SERVER_INVITES = "server_invites", Directory, None;
+    SERVER_INVITES = "server_invites", Directory, None, ReadMostly, Region;
     /// `all` → hash of the token → `AdminTokenRow`; version: time.
-    ADMIN_TOKENS = "admin_tokens", Directory, None;
+    ADMIN_TOKENS = "admin_tokens", Directory, None, ReadMostly, Region;
     /// day → report → `ReportRow`; version: time.
-    REPORTS = "reports", Directory, Some(Duration::from_secs(REPORT_DAYS * DAY_S));
+    REPORTS = "reports", Directory, Some(Duration::from_secs(REPORT_DAYS * DAY_S)), WrittenOnce, Region;
 }
 
 /// A row of [`ACCEPTED`], as it was accepted.

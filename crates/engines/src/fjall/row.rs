@@ -189,9 +189,9 @@ fn checksum(header: &[u8], value: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hudhud_ports::Database;
+    use hudhud_ports::{Database, Tuning};
 
-    const TABLE: &Table = &Table { name: "things", database: Database::Messages, ttl: None };
+    const TABLE: &Table = &Table { name: "things", database: Database::Messages, ttl: None, tuning: Tuning::DEFAULT };
 
     #[test]
     fn no_partition_is_within_another() {

@@ -1,13 +1,13 @@
 use super::*;
 use bytes::Bytes;
 use hudhud_ports::memory::ManualClock;
-use hudhud_ports::{Store as _, Table};
+use hudhud_ports::{Database, Store as _, Table, Tuning};
 use std::time::Duration;
 use tempfile::TempDir;
 
-const KEPT: &Table = &Table { name: "kept", database: hudhud_ports::Database::Messages, ttl: None };
+const KEPT: &Table = &Table { name: "kept", database: Database::Messages, ttl: None, tuning: Tuning::DEFAULT };
 const SHORT: &Table =
-    &Table { name: "short", database: hudhud_ports::Database::Messages, ttl: Some(Duration::from_secs(60)) };
+    &Table { name: "short", database: Database::Messages, ttl: Some(Duration::from_secs(60)), tuning: Tuning::DEFAULT };
 
 fn open(folder: &TempDir, options: StoreOptions) -> (Store, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(1));

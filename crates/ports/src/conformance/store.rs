@@ -1,9 +1,9 @@
 //! What every [`Store`] must do.
 
 use super::{Time, cases, failure};
-use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WRITES_MAX};
+use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX, VERSION_MAX, WRITES_MAX};
 use crate::memory::{self, ManualClock};
-use crate::{Claim, Database, ErrorKind, Key, Order, Row, Scan, Store, Table, Write};
+use crate::{Claim, Database, ErrorKind, Key, Order, Row, Scan, Store, Table, Tuning, Write};
 use async_trait::async_trait;
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -24,11 +24,15 @@ pub struct Subject {
 /// The tables of these cases, for engines that must make tables first.
 pub const TABLES: &[&Table] = &[PLAIN, OTHER, SAME_NAME, SHORT];
 
-const PLAIN: &Table = &Table { name: "conformance_plain", database: Database::Messages, ttl: None };
-const OTHER: &Table = &Table { name: "conformance_other", database: Database::Messages, ttl: None };
-const SAME_NAME: &Table = &Table { name: "conformance_plain", database: Database::Directory, ttl: None };
+const PLAIN: &Table =
+    &Table { name: "conformance_plain", database: Database::Messages, ttl: None, tuning: Tuning::DEFAULT };
+const OTHER: &Table =
+    &Table { name: "conformance_other", database: Database::Messages, ttl: None, tuning: Tuning::DEFAULT };
+const SAME_NAME: &Table =
+    &Table { name: "conformance_plain", database: Database::Directory, ttl: None, tuning: Tuning::DEFAULT };
 const SHORT_TTL: Duration = Duration::from_secs(2);
-const SHORT: &Table = &Table { name: "conformance_short", database: Database::Messages, ttl: Some(SHORT_TTL) };
+const SHORT: &Table =
+    &Table { name: "conformance_short", database: Database::Messages, ttl: Some(SHORT_TTL), tuning: Tuning::DEFAULT };
 
 cases! { Subject:
     an_absent_row_is_none,
@@ -80,6 +84,20 @@ impl Subject {
         self.get(key).await.map(|row| row.value)
     }
 
+    /// Claims as a caller has to: after a timeout again, and then the row tells whose it is.
+    async fn claim(&self, write: Write) -> Claim {
+        let mut had_timeout = false;
+        for _ in 0..10 {
+            match self.store.claim(write.clone()).await {
+                Ok(Claim::Taken(row)) if had_timeout && Some(&row.value) == write.value.as_ref() => return Claim::Won,
+                Ok(claim) => return claim,
+                Err(error) if error.kind() == ErrorKind::Timeout => had_timeout = true,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("it is never decided")
+    }
+
     async fn sorts(&self, scan: Scan) -> Vec<Vec<u8>> {
         let rows = self.store.scan(scan).await.expect("read");
         rows.into_iter().map(|row| row.sort.to_vec()).collect()
@@ -92,7 +110,7 @@ async fn an_absent_row_is_none(it: Subject) {
 }
 
 async fn a_row_is_read_as_it_was_written(it: Subject) {
-    for (sort, value, version) in [("a", "value", 7), ("", "", 0), ("b", "\0\u{ff}", u64::MAX)] {
+    for (sort, value, version) in [("a", "value", 7), ("", "", 0), ("b", "\0\u{ff}", VERSION_MAX)] {
         let key = key(PLAIN, "as written", sort);
         it.write(vec![put(&key, value, version)]).await;
         let row = Row { sort: key.sort.clone(), value: Bytes::from(value), version };
@@ -275,6 +293,9 @@ async fn limits_are_kept(it: Subject) {
         assert_eq!(failure(it.store.claim(put(&too_long, "x", 1)).await), ErrorKind::Invalid);
     }
     let good = key(PLAIN, "limits", "a");
+    let too_high = put(&good, "x", VERSION_MAX + 1);
+    assert_eq!(failure(it.store.write(vec![too_high.clone()]).await), ErrorKind::Invalid);
+    assert_eq!(failure(it.store.claim(too_high).await), ErrorKind::Invalid);
     let too_large = put(&good, vec![7; VALUE_BYTES_MAX + 1], 2);
     let too_many = vec![put(&good, "x", 2); WRITES_MAX + 1];
     assert_eq!(failure(it.store.write(vec![put(&good, "x", 1), too_large]).await), ErrorKind::Invalid);
@@ -305,7 +326,7 @@ async fn a_claim_is_won_once(it: Subject) {
     let key = key(PLAIN, "claim", "a");
     let claims = (0..16_u64).map(|n| {
         let (it, key) = (it.clone(), key.clone());
-        tokio::spawn(async move { (n, it.store.claim(put(&key, n.to_string(), 1)).await.expect("claimed")) })
+        tokio::spawn(async move { (n, it.claim(put(&key, n.to_string(), 1)).await) })
     });
     let mut winners = Vec::new();
     let mut shown = Vec::new();

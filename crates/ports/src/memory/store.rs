@@ -172,9 +172,9 @@ impl crate::Store for Store {
 mod tests {
     use super::*;
     use crate::memory::ManualClock;
-    use crate::{Database, Store as _};
+    use crate::{Database, Store as _, Tuning};
 
-    const TABLE: &Table = &Table { name: "things", database: Database::Messages, ttl: None };
+    const TABLE: &Table = &Table { name: "things", database: Database::Messages, ttl: None, tuning: Tuning::DEFAULT };
 
     fn write(partition: &'static str, sort: &'static str, value: &'static str, version: u64) -> Write {
         let key = Key { table: TABLE, partition: Bytes::from(partition), sort: Bytes::from(sort) };

@@ -7,6 +7,7 @@ use crate::dispatcher::Dispatcher;
 use crate::settings::{Rate, Registration};
 use crate::tables;
 use hudhud_ports::Store as _;
+use hudhud_ports::limits::VERSION_MAX;
 use hudhud_proto::v1::{self, Audience, ErrorCode, client_frame::Command, open_direct, server_frame::Event};
 use hudhud_proto::{AccountId, Message, ProtocolError};
 use std::time::Duration;
@@ -152,7 +153,7 @@ async fn invites_to_the_server_that_do_not_hold_are_one() {
     let (used, expired) = (invite().await.expect("made"), invite().await.expect("made"));
     fixture.register("alice", &used).await.expect("let in");
     let row = v1::RegistrationInviteRow { expires_us: 1, ..Default::default() };
-    let expired_row = tables::put(tables::registration_invite(&expired), &row, u64::MAX);
+    let expired_row = tables::put(tables::registration_invite(&expired), &row, VERSION_MAX);
     fixture.store.write(vec![expired_row]).await.expect("written");
     let mut answers = Vec::new();
     for (handle, code) in [("bobby", "a guess"), ("bobby", &used), ("bobby", &expired), ("alice", "a guess")] {
