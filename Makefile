@@ -104,6 +104,11 @@ overload: deps-build ## Honest traffic beside floods and slow readers, as a tabl
 	@cargo build --locked $(PROGRAMS) $(if $(RELEASE),--package hudhud-e2e) --bin overload
 	@$(BIN)/overload $(ARGS)
 
+.PHONY: cluster-test
+cluster-test: deps-build ## The engines of a cluster, real ones started from packages. Two minutes, 2 GiB, and the build
+	@scripts/deps cluster
+	cargo test --locked --package hudhud-engines --features cluster --lib --test cluster
+
 .PHONY: soak
 soak: deps-build ## A real server, real clients, one fault after another. MINUTES=60; the report is in target/soak.json too
 	@scripts/deps e2e

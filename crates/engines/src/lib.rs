@@ -4,6 +4,10 @@
 //! What an engine must do is written at the traits in `hudhud-ports` and proven by their conformance suites, which
 //! `tests/conformance.rs` runs against every engine.
 
+#[cfg(feature = "cassandra")]
+mod address;
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 #[cfg(feature = "embedded")]
 mod files;
 #[cfg(feature = "embedded")]
@@ -15,11 +19,14 @@ pub mod log;
 #[cfg(feature = "embedded")]
 pub mod moka;
 mod open;
+#[cfg(feature = "redis")]
+pub mod redis;
+pub mod remembered;
 mod runtime;
 
 #[cfg(feature = "embedded")]
 pub use format::{FORMAT, check as check_format, format_of};
 #[cfg(feature = "embedded")]
-pub use open::{Embedded, Moment, remembered};
-pub use open::{Engines, OpenError, Options, Urls, open};
+pub use open::{Embedded, Moment};
+pub use open::{Engines, Migration, Mode, OpenError, Options, Urls, migrate, open};
 pub use runtime::runtime;

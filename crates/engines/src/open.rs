@@ -1,12 +1,17 @@
 //! Opens the engines that URLs name: the one place that knows which are compiled in.
 
+#[cfg(feature = "cassandra")]
+use crate::cassandra;
+#[cfg(feature = "redis")]
+use crate::redis;
+use crate::remembered;
 #[cfg(feature = "embedded")]
 use crate::{fjall, format, log, moka};
 use futures_util::future::BoxFuture;
-use hudhud_ports::{Bus, Cache, Clock, Error, Result as PortResult, Store, memory};
+use hudhud_ports::{Bus, Cache, Clock, Database, Error, Result as PortResult, Store, Table, memory};
 use std::sync::Arc;
 
-/// Which engine serves which port, each as a URL: `embedded:/path/to/a/folder` or `memory:`.
+/// Which engine serves which port, each as a URL: `embedded:/path/to/a/folder`, `memory:`, or that of servers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Urls {
     /// The database of conversations.
@@ -32,6 +37,8 @@ impl Urls {
 pub struct Options {
     /// Shards of the bus, fixed when it is born.
     pub shards: u32,
+    /// Every table of both databases, for stores that must have made them.
+    pub tables: &'static [&'static Table],
     /// What a cache in process may take.
     pub cache_bytes_max: u64,
     /// Of embedded stores.
@@ -46,6 +53,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             shards: 16,
+            tables: &[],
             cache_bytes_max: 64 * 1024 * 1024,
             #[cfg(feature = "embedded")]
             store: fjall::StoreOptions::default(),
@@ -59,20 +67,31 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A URL that names no engine of this build.
-    #[error("{url:?} names no engine: use {KNOWN}")]
+    #[error("{scheme:?} names no engine: use {KNOWN}")]
     UnknownUrl {
-        /// The URL.
-        url: String,
+        /// What the URL begins with: the rest of it may be secret.
+        scheme: String,
+    },
+    /// A URL that its engine does not understand.
+    #[error("the URL of {engine} is not valid: {why}")]
+    BadUrl {
+        /// The engine.
+        engine: &'static str,
+        /// What is wrong with it.
+        why: String,
     },
     /// The engine says why.
     #[error(transparent)]
     Engine(#[from] Error),
 }
 
-#[cfg(feature = "embedded")]
-const KNOWN: &str = "`embedded:/path/to/a/folder`, or `memory:` to keep nothing";
+#[cfg(all(feature = "embedded", feature = "cluster"))]
+const KNOWN: &str = "`embedded:/path/to/a/folder`, the URL of servers (docs/cluster.md), or `memory:` to keep nothing";
+#[cfg(all(feature = "embedded", not(feature = "cluster")))]
+const KNOWN: &str =
+    "`embedded:/path/to/a/folder`, or `memory:` to keep nothing (a build with `--features cluster` has more)";
 #[cfg(not(feature = "embedded"))]
-const KNOWN: &str = "`memory:` to keep nothing (this build has no other engine)";
+const KNOWN: &str = "`memory:` to keep nothing (this build has few engines)";
 
 /// Embedded engines, for what no port offers: a backup.
 #[cfg(feature = "embedded")]
@@ -120,32 +139,6 @@ impl Embedded {
     }
 }
 
-/// How far the bus had come, remembered by the store: a row of the engines' own.
-#[cfg(feature = "embedded")]
-pub mod remembered {
-    use bytes::Bytes;
-    use hudhud_ports::{Database, Key, Result, Store, Table, Tuning, Write};
-    use hudhud_proto::Position;
-
-    /// Partition `bus` → `reached` → a position (8); version: the position.
-    pub const ENGINES: &Table =
-        &Table { name: "engines", database: Database::Messages, ttl: None, tuning: Tuning::DEFAULT };
-
-    fn key() -> Key {
-        Key { table: ENGINES, partition: Bytes::from_static(b"bus"), sort: Bytes::from_static(b"reached") }
-    }
-
-    pub(super) async fn load(store: &impl Store) -> Result<Position> {
-        Ok(store.get(key()).await?.map_or(Position::ZERO, |row| Position::from_u64(row.version)))
-    }
-
-    pub(super) async fn save(store: &impl Store, reached: Position) -> Result<()> {
-        let (value, version) = (Bytes::copy_from_slice(&reached.as_u64().to_be_bytes()), reached.as_u64());
-        store.write(vec![Write { key: key(), value: Some(value), version }]).await?;
-        store.flush().await
-    }
-}
-
 /// An engine for every port.
 pub struct Engines {
     /// The database of conversations.
@@ -180,6 +173,10 @@ enum Url {
     Memory,
     #[cfg(feature = "embedded")]
     Embedded(std::path::PathBuf),
+    #[cfg(feature = "cassandra")]
+    Cassandra(cassandra::Url),
+    #[cfg(feature = "redis")]
+    Redis(redis::Url),
 }
 
 impl Url {
@@ -188,9 +185,80 @@ impl Url {
             Some(("memory", "")) => Ok(Self::Memory),
             #[cfg(feature = "embedded")]
             Some(("embedded", path)) if !path.is_empty() => Ok(Self::Embedded(path.into())),
-            _ => Err(OpenError::UnknownUrl { url: url.to_owned() }),
+            #[cfg(feature = "cassandra")]
+            Some(("cassandra", rest)) => match cassandra::Url::parse(rest) {
+                Ok(url) => Ok(Self::Cassandra(url)),
+                Err(why) => Err(OpenError::BadUrl { engine: "cassandra", why }),
+            },
+            #[cfg(feature = "redis")]
+            Some(("redis", rest)) => match redis::Url::parse(rest) {
+                Ok(url) => Ok(Self::Redis(url)),
+                Err(why) => Err(OpenError::BadUrl { engine: "redis", why }),
+            },
+            _ => Err(Self::unknown(url)),
         }
     }
+
+    #[cfg(any(feature = "cassandra", feature = "redis"))]
+    fn misplaced(engine: &'static str, what: &str) -> OpenError {
+        OpenError::BadUrl { engine, why: format!("it is not {what}") }
+    }
+
+    fn unknown(url: &str) -> OpenError {
+        OpenError::UnknownUrl { scheme: url.split_inclusive(':').next().unwrap_or_default().to_owned() }
+    }
+}
+
+/// Whether a migration is carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Nothing is changed.
+    DryRun,
+    /// It is.
+    Apply,
+}
+
+/// What a database takes to be as this version needs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Migration {
+    /// Which; the first one where both are in one place.
+    pub database: Database,
+    /// In their order, in the language of the engine; none where all is well.
+    pub statements: Vec<String>,
+}
+
+/// Makes of both databases what this version needs: safe to do again, and from several nodes at once. Embedded ones make their
+/// tables themselves.
+///
+/// # Errors
+/// When a database can't be reached, or holds what is not ours.
+pub async fn migrate(urls: &Urls, tables: &[&'static Table], mode: Mode) -> Result<Vec<Migration>, OpenError> {
+    let (messages, directory) = (Url::parse(&urls.messages)?, Url::parse(&urls.directory)?);
+    let mut migrations = Vec::new();
+    for (database, url) in [(Database::Messages, &messages), (Database::Directory, &directory)] {
+        if database == Database::Directory && directory == messages {
+            continue;
+        }
+        let tables = tables_in(tables, database, messages == directory);
+        let statements = match url {
+            Url::Memory => Vec::new(),
+            #[cfg(feature = "embedded")]
+            Url::Embedded(_) => Vec::new(),
+            #[cfg(feature = "cassandra")]
+            Url::Cassandra(url) => cassandra::migrate(url, &tables, mode).await?,
+            #[cfg(feature = "redis")]
+            Url::Redis(_) => return Err(Url::misplaced("redis", "a database")),
+        };
+        tracing::debug!(?database, ?mode, tables = tables.len(), statements = statements.len(), "migrated");
+        migrations.push(Migration { database, statements });
+    }
+    Ok(migrations)
+}
+
+/// The tables of a store: those of its database or, if there is one store for both, all.
+fn tables_in(tables: &[&'static Table], database: Database, is_shared: bool) -> Vec<&'static Table> {
+    let all = tables.iter().copied().chain([remembered::ENGINES]);
+    all.filter(|table| is_shared || table.database == database).collect()
 }
 
 /// Opens what the URLs name; recovers what a crash left. The same URL for both databases is one store.
@@ -204,13 +272,18 @@ pub async fn open(urls: &Urls, options: &Options, clock: Arc<dyn Clock>) -> Resu
             blocking(move || format::check(&path)).await?;
         }
     }
-    let messages = open_store(&messages_url, options, &clock).await?;
-    let directory = match directory_url == messages_url {
+    let is_shared = directory_url == messages_url;
+    let messages = open_store(&messages_url, Database::Messages, is_shared, options, &clock).await?;
+    let directory = match is_shared {
         true => messages.clone(),
-        false => open_store(&directory_url, options, &clock).await?,
+        false => open_store(&directory_url, Database::Directory, is_shared, options, &clock).await?,
     };
     let bus = open_bus(&bus_url, options, &messages).await?;
     let cache: Arc<dyn Cache> = match cache_url {
+        #[cfg(feature = "redis")]
+        Url::Redis(url) => Arc::new(redis::Cache::open(&url).await?),
+        #[cfg(feature = "cassandra")]
+        Url::Cassandra(_) => return Err(Url::misplaced("cassandra", "a cache")),
         Url::Memory => {
             let bytes_max = usize::try_from(options.cache_bytes_max).unwrap_or(usize::MAX);
             Arc::new(memory::Cache::new(clock, bytes_max))
@@ -221,7 +294,7 @@ pub async fn open(urls: &Urls, options: &Options, clock: Arc<dyn Clock>) -> Resu
     let mut closing: Closing = Vec::new();
     bus.close_last(&messages, &mut closing);
     messages.close_last(&mut closing);
-    if directory_url != messages_url {
+    if !is_shared {
         directory.close_last(&mut closing);
     }
     Ok(Engines {
@@ -248,6 +321,8 @@ enum OpenStore {
     Memory(Arc<memory::Store>),
     #[cfg(feature = "embedded")]
     Embedded(Arc<fjall::Store>),
+    #[cfg(feature = "cassandra")]
+    Cassandra(Arc<cassandra::Store>),
 }
 
 impl OpenStore {
@@ -256,6 +331,17 @@ impl OpenStore {
             Self::Memory(store) => store,
             #[cfg(feature = "embedded")]
             Self::Embedded(store) => store,
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(store) => store,
+        }
+    }
+
+    /// What can remember how far a bus had come; memory is gone before the bus is.
+    #[cfg(feature = "embedded")]
+    fn lasting(&self) -> Option<Arc<dyn Store>> {
+        match self {
+            Self::Memory(_) => None,
+            _ => Some(self.clone().port()),
         }
     }
 
@@ -267,6 +353,9 @@ impl OpenStore {
                 let store = store.clone();
                 closing.push(Box::pin(async move { store.close().await }));
             }
+            // Its connections end with its last copy.
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(_) => {}
         }
     }
 }
@@ -287,28 +376,38 @@ impl OpenBus {
     }
 
     fn close_last(&self, messages: &OpenStore, closing: &mut Closing) {
-        match (self, messages) {
-            (Self::Memory(_), _) => {}
+        match self {
+            Self::Memory(_) => {}
             #[cfg(feature = "embedded")]
-            (Self::Embedded(bus), OpenStore::Memory(_)) => {
-                let bus = bus.clone();
-                closing.push(Box::pin(async move { bus.close().await }));
-            }
-            #[cfg(feature = "embedded")]
-            (Self::Embedded(bus), OpenStore::Embedded(store)) => {
-                let (bus, store) = (bus.clone(), store.clone());
+            Self::Embedded(bus) => {
+                let (bus, store) = (bus.clone(), messages.lasting());
                 closing.push(Box::pin(async move {
                     bus.close().await?;
-                    remembered::save(&*store, bus.reached()).await
+                    match store {
+                        Some(store) => remembered::save(&*store, bus.reached()).await,
+                        None => Ok(()),
+                    }
                 }));
             }
         }
     }
 }
 
-async fn open_store(url: &Url, options: &Options, clock: &Arc<dyn Clock>) -> Result<OpenStore, OpenError> {
+async fn open_store(
+    url: &Url,
+    database: Database,
+    is_shared: bool,
+    options: &Options,
+    clock: &Arc<dyn Clock>,
+) -> Result<OpenStore, OpenError> {
     let clock = clock.clone();
+    let tables = tables_in(options.tables, database, is_shared);
+    tracing::debug!(?database, tables = tables.len(), "opening a store");
     match url {
+        #[cfg(feature = "cassandra")]
+        Url::Cassandra(url) => Ok(OpenStore::Cassandra(Arc::new(cassandra::Store::open(url, &tables).await?))),
+        #[cfg(feature = "redis")]
+        Url::Redis(_) => Err(Url::misplaced("redis", "a database")),
         Url::Memory => Ok(OpenStore::Memory(Arc::new(memory::Store::new(clock)))),
         #[cfg(feature = "embedded")]
         Url::Embedded(path) => {
@@ -322,6 +421,10 @@ async fn open_store(url: &Url, options: &Options, clock: &Arc<dyn Clock>) -> Res
 /// A bus that is on disk must not be behind what a store on disk remembers of it.
 async fn open_bus(url: &Url, options: &Options, messages: &OpenStore) -> Result<OpenBus, OpenError> {
     match url {
+        #[cfg(feature = "cassandra")]
+        Url::Cassandra(_) => Err(Url::misplaced("cassandra", "a bus")),
+        #[cfg(feature = "redis")]
+        Url::Redis(_) => Err(Url::misplaced("redis", "a bus")),
         Url::Memory => {
             let options = memory::BusOptions { shards: options.shards, ..memory::BusOptions::default() };
             Ok(OpenBus::Memory(Arc::new(memory::Bus::new(options))))
@@ -329,14 +432,15 @@ async fn open_bus(url: &Url, options: &Options, messages: &OpenStore) -> Result<
         #[cfg(feature = "embedded")]
         Url::Embedded(path) => {
             let (path, options) = (path.join("bus"), log::BusOptions { shards: options.shards, ..options.bus });
-            let reached = match messages {
-                OpenStore::Memory(_) => hudhud_proto::Position::ZERO,
-                OpenStore::Embedded(store) => remembered::load(&**store).await?,
+            let store = messages.lasting();
+            let reached = match &store {
+                None => hudhud_proto::Position::ZERO,
+                Some(store) => remembered::load(&**store).await?,
             };
             let bus = Arc::new(blocking(move || log::Bus::open_behind(&path, options, reached)).await?);
-            if let OpenStore::Embedded(store) = messages {
+            if let Some(store) = store {
                 // Before anything is appended: a bus that is lost from now on is known to have had this epoch.
-                remembered::save(&**store, bus.reached()).await?;
+                remembered::save(&*store, bus.reached()).await?;
             }
             Ok(OpenBus::Embedded(bus))
         }

@@ -32,6 +32,8 @@ pub enum Command {
     Restore(Restore),
     /// Read all of a data folder whose server is stopped, or of a backup, and say what is wrong with it.
     Verify(Box<Verify>),
+    /// Make the databases on servers ready for this version: keyspaces and tables. Safe to do again, and from several nodes.
+    Migrate(Box<Migrate>),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -90,6 +92,17 @@ pub struct Verify {
     #[arg(value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
     /// The options of the server that has the data.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Databases made ready.
+#[derive(Args, Clone, Debug)]
+pub struct Migrate {
+    /// Print what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where the databases are: the options of the servers.
     #[command(flatten)]
     pub options: Options,
 }

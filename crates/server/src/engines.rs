@@ -4,8 +4,9 @@ use crate::config::Config;
 use crate::exit::Failure;
 use crate::folder;
 use hudhud_engines::log::Counts;
-use hudhud_engines::{Engines, Options, Urls};
+use hudhud_engines::{Engines, Migration, Mode, Options, Urls};
 use hudhud_ports::Clock;
+use hudhud_roles::tables;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::{MetricType, counter::ConstCounter};
@@ -16,16 +17,29 @@ use std::sync::atomic::Ordering;
 /// Opens what the configuration names; by default everything in the data folder, which is made if it is not there.
 pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Engines, Failure> {
     let chosen = &config.engines;
-    let urls = [&chosen.messages, &chosen.directory, &chosen.bus, &chosen.cache];
-    if urls.iter().any(|url| url.is_none()) {
+    if [&chosen.messages, &chosen.directory, &chosen.bus, &chosen.cache].iter().any(|url| url.is_none()) {
         folder::make(&config.data).map_err(|source| Failure::Folder { path: config.data.clone(), source })?;
     }
+    let options = Options {
+        shards: config.shards,
+        tables: tables::ALL,
+        cache_bytes_max: config.limits.cache_bytes_max,
+        ..Options::default()
+    };
+    hudhud_engines::open(&urls(config), &options, clock).await.map_err(Failure::Open)
+}
+
+/// Makes of the databases that the configuration names what this version needs.
+pub async fn migrate(config: &Config, mode: Mode) -> Result<Vec<Migration>, Failure> {
+    hudhud_engines::migrate(&urls(config), tables::ALL, mode).await.map_err(Failure::Open)
+}
+
+fn urls(config: &Config) -> Urls {
+    let chosen = &config.engines;
     let default = format!("embedded:{}", config.data.display());
+    let urls = [&chosen.messages, &chosen.directory, &chosen.bus, &chosen.cache];
     let [messages, directory, bus, cache] = urls.map(|url| url.clone().unwrap_or_else(|| default.clone()));
-    let options =
-        Options { shards: config.shards, cache_bytes_max: config.limits.cache_bytes_max, ..Options::default() };
-    let urls = Urls { messages, directory, bus, cache };
-    hudhud_engines::open(&urls, &options, clock).await.map_err(Failure::Open)
+    Urls { messages, directory, bus, cache }
 }
 
 /// What an embedded bus counts, as metrics.

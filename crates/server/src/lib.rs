@@ -30,6 +30,7 @@ pub mod telemetry;
 pub mod tls;
 
 pub use config::Config;
-pub use engines::BusMetrics;
+pub use engines::{BusMetrics, migrate};
 pub use exit::Failure;
+pub use hudhud_engines::Mode;
 pub use start::{Running, open_engines, start, start_on};

@@ -1,11 +1,11 @@
 //! The binary `hudhud`: a command line around the library.
 
 use clap::{CommandFactory as _, Parser as _};
-use hudhud_server::cli::{BackUp, Cli, Command, ConfigCommand, Doctor, Options, Restore, Verify};
+use hudhud_server::cli::{BackUp, Cli, Command, ConfigCommand, Doctor, Migrate, Options, Restore, Verify};
 use hudhud_server::config::{self, Config, Log, RegistrationMode};
 use hudhud_server::doctor::{self, Verdict};
 use hudhud_server::safekeeping::{self, Backup, Compare};
-use hudhud_server::{Failure, Running, open_engines, telemetry};
+use hudhud_server::{Failure, Mode, Running, open_engines, telemetry};
 use std::io::Write as _;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Restore(command) => restore(&command),
         Command::Verify(command) => verify(&command),
         Command::Admin(command) => block_on(&quiet(), hudhud_server::admin::run(&command)),
+        Command::Migrate(command) => migrate(&command),
         Command::Doctor(command) => doctor(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), NAME, &mut std::io::stdout());
@@ -134,6 +135,24 @@ fn verify(command: &Verify) -> Result<(), Failure> {
         say(&format!("  rows           {}", verdict.rows));
         say(&format!("  conversations  {}", verdict.conversations));
         say(&format!("  not applied    {} records", verdict.records));
+        Ok(())
+    })
+}
+
+fn migrate(command: &Migrate) -> Result<(), Failure> {
+    let config = command.options.config()?;
+    let mode = if command.dry_run { Mode::DryRun } else { Mode::Apply };
+    block_on(&Log { filter: "warn".into(), ..config.log.clone() }, async {
+        let migrations = hudhud_server::migrate(&config, mode).await?;
+        let statements: Vec<&String> = migrations.iter().flat_map(|migration| &migration.statements).collect();
+        for statement in &statements {
+            say(&format!("{statement};"));
+        }
+        say(&match (statements.len(), mode) {
+            (0, _) => "-- nothing to do: the databases are as this version needs them".to_owned(),
+            (count, Mode::DryRun) => format!("-- {count} statements, not carried out: that is without --dry-run"),
+            (count, Mode::Apply) => format!("-- {count} statements, carried out"),
+        });
         Ok(())
     })
 }

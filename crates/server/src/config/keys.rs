@@ -215,7 +215,7 @@ pub const SECTIONS: &[Section] = &[
         many: false,
         needs: &[],
         about: "Which products keep the data: \"embedded:<folder>\", or \"memory:\" for tests. Without a URL: embedded, in \
-            the data folder.",
+            the data folder. Servers of their own: docs/cluster.md.",
         keys: &[
             key("engines.messages", Engine, "", "The database of conversations.")
                 .flag("--messages")
