@@ -62,11 +62,13 @@ pub enum Account {
     /// Show one.
     Show {
         /// An id, or `@` and a handle.
+        #[arg(allow_hyphen_values = true)]
         account: String,
     },
     /// Let nobody in as this account; it stays where it is.
     Suspend {
         /// An id, or `@` and a handle.
+        #[arg(allow_hyphen_values = true)]
         account: String,
         /// Why, for other operators.
         #[arg(long, default_value = "")]
@@ -75,11 +77,13 @@ pub enum Account {
     /// Let it in again.
     Unsuspend {
         /// An id, or `@` and a handle.
+        #[arg(allow_hyphen_values = true)]
         account: String,
     },
     /// Delete it for good. What it wrote stays in the chats of others.
     Delete {
         /// An id, or `@` and a handle.
+        #[arg(allow_hyphen_values = true)]
         account: String,
         /// Why, for other operators.
         #[arg(long, default_value = "")]
@@ -91,23 +95,28 @@ pub enum Account {
     /// Log all its devices out and print a password that logs in once, within a day.
     ResetPassword {
         /// An id, or `@` and a handle.
+        #[arg(allow_hyphen_values = true)]
         account: String,
     },
     /// List its devices.
     Devices {
         /// An id, or `@` and a handle.
+        #[arg(allow_hyphen_values = true)]
         account: String,
     },
     /// Log a device out.
     RevokeDevice {
         /// An id, or `@` and a handle.
+        #[arg(allow_hyphen_values = true)]
         account: String,
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         device: String,
     },
     /// List the conversations that it is in.
     Conversations {
         /// An id, or `@` and a handle.
+        #[arg(allow_hyphen_values = true)]
         account: String,
     },
 }
@@ -118,23 +127,28 @@ pub enum Conversation {
     /// Show one.
     Show {
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         conversation: String,
     },
     /// List who is in it.
     Members {
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         conversation: String,
     },
     /// Remove somebody from a group.
     RemoveMember {
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         conversation: String,
         /// An id, or `@` and a handle.
+        #[arg(allow_hyphen_values = true)]
         account: String,
     },
     /// Let nobody write any more.
     Close {
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         conversation: String,
         /// Why: members are shown it.
         #[arg(long, default_value = "")]
@@ -156,6 +170,7 @@ pub enum Invite {
     /// Make one worth nothing.
     Revoke {
         /// As `list` prints it.
+        #[arg(allow_hyphen_values = true)]
         code: String,
     },
 }
@@ -170,6 +185,7 @@ pub enum Limit {
     /// Let somebody go on: ID as `refusals` prints it.
     Reset {
         /// As the list prints it.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }
@@ -186,11 +202,13 @@ pub enum Report {
     /// Show one.
     Show {
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         report: String,
     },
     /// Note what came of it.
     Resolve {
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         report: String,
         /// In a few words.
         resolution: String,
@@ -217,6 +235,7 @@ pub enum Token {
     /// Refuse one from now on: ID as `list` prints it.
     Revoke {
         /// As the list prints it.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }

@@ -21,9 +21,10 @@ includes `read`. Over the Unix socket `operators.sock` in the data folder the sa
 /// The whole document.
 pub fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
+    let mut schemas = schemas::all();
     for operation in OPERATIONS {
         let path = paths.entry(format!("{PREFIX}{}", operation.path)).or_insert_with(|| json!({}));
-        path[operation.method.to_ascii_lowercase()] = described(operation);
+        path[operation.method.to_ascii_lowercase()] = described(operation, &schemas);
     }
     paths.insert(
         "/admin/openapi.json".into(),
@@ -38,7 +39,6 @@ pub fn document() -> Value {
         } },
     } }),
     );
-    let mut schemas = schemas::all();
     schemas.insert("Problem".into(), problem_schema(&Schema::load()));
     json!({
         "openapi": "3.1.0",
@@ -67,7 +67,7 @@ pub fn document() -> Value {
     })
 }
 
-fn described(operation: &Operation) -> Value {
+fn described(operation: &Operation, schemas: &Map<String, Value>) -> Value {
     let (status, answer) = operation.answer;
     let mut success = json!({ "description": answer.unwrap_or("Done."), "headers": request_id() });
     if let Some(answer) = answer {
@@ -77,13 +77,13 @@ fn described(operation: &Operation) -> Value {
     for status in [400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503, 507] {
         responses.insert(status.to_string(), json!({ "$ref": "#/components/responses/Problem" }));
     }
-    let in_path = operation.parameters().map(
-        |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }),
-    );
+    let in_path = operation
+        .parameters()
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": of_path(name) }));
     let in_query = operation
         .query
         .iter()
-        .map(|name| json!({ "name": name, "in": "query", "required": false, "schema": of_query(name) }));
+        .map(|name| json!({ "name": name, "in": "query", "required": false, "schema": of_query(operation, name) }));
     let scope = operation.scope.map_or_else(|| "none: over the socket alone".to_owned(), |scope| scope.to_string());
     let mut described = json!({
         "operationId": operation.id,
@@ -94,17 +94,32 @@ fn described(operation: &Operation) -> Value {
         "responses": responses,
     });
     if let Some(body) = operation.body {
-        described["requestBody"] =
-            json!({ "content": { "application/json": { "schema": { "$ref": schemas::reference(body) } } } });
+        let required = schemas.get(body).is_some_and(|schema| schema["required"] != json!([]));
+        described["requestBody"] = json!({ "required": required, "content": { "application/json": { "schema": { "$ref": schemas::reference(body) } } } });
     }
     described
 }
 
-fn of_query(name: &str) -> Value {
+/// 16 bytes in URL-safe base64.
+const ID: &str = "^[A-Za-z0-9_-]{21}[AQgw]$";
+/// The same, or a handle.
+const ACCOUNT: &str = "^([A-Za-z0-9_-]{21}[AQgw]|@[A-Za-z0-9_][A-Za-z0-9._]{1,30}[A-Za-z0-9_])$";
+
+fn of_path(name: &str) -> Value {
     match name {
+        "account" | "member" => json!({ "type": "string", "pattern": ACCOUNT }),
+        "code" => json!({ "type": "string", "minLength": 1 }),
+        _ => json!({ "type": "string", "pattern": ID }),
+    }
+}
+
+fn of_query(operation: &Operation, name: &str) -> Value {
+    match name {
+        "cursor" if operation.id == "listInvites" => json!({ "type": "string" }),
+        "cursor" => json!({ "type": "string", "pattern": ID }),
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": PAGE_DEFAULT }),
         "state" => json!({ "type": "string", "enum": ["open", "resolved", "all"], "default": "open" }),
-        _ => json!({ "type": "string", "minLength": 1 }),
+        _ => json!({ "type": "string" }),
     }
 }
 

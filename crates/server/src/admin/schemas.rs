@@ -182,7 +182,7 @@ fn requests() -> Map<String, Value> {
     let asked = |required: Value, properties: Value| json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties });
     let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.name()).collect();
     let scopes = json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": scopes } });
-    let label = json!({ "type": "string", "maxLength": NAME_BYTES_MAX });
+    let label = json!({ "type": "string", "maxLength": NAME_BYTES_MAX, "pattern": crate::openapi::SEEN });
     Map::from_iter(
         [
             ("Reason", asked(json!([]), json!({ "reason": words }))),

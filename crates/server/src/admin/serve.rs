@@ -21,7 +21,7 @@ use hudhud_roles::api::Api;
 use hudhud_roles::api::admin::reports::Which;
 use hudhud_roles::api::admin::{self, Ask, Scope, accounts, conversations, invites, limits, reports, tokens};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,6 +68,7 @@ struct Reason {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 struct NewInvite {
+    #[serde(deserialize_with = "given")]
     valid_s: Option<u64>,
 }
 
@@ -89,6 +90,7 @@ struct NewToken {
     #[serde(default)]
     label: String,
     scopes: Vec<String>,
+    #[serde(deserialize_with = "whole")]
     valid_s: u64,
 }
 
@@ -97,6 +99,19 @@ struct NewToken {
 struct NewBackup {
     folder: PathBuf,
     bytes_per_s: Option<u64>,
+}
+
+/// A number that is whole, however it is written: to JSON Schema 60.0 is the integer 60.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let written = number.as_f64().filter(|it| it.fract() == 0.0 && (0.0..u64::MAX as f64).contains(it));
+    let whole = number.as_u64().or_else(|| written.map(|it| it as u64));
+    whole.ok_or_else(|| serde::de::Error::custom(format!("{number} is no whole number from 0")))
+}
+
+/// The same, where it may be left out.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    whole(deserializer).map(Some)
 }
 
 /// Everything under `/admin`.

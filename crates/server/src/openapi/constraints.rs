@@ -44,6 +44,7 @@ pub fn alternatives(message: &str) -> &'static [&'static str] {
 /// Which fields have to be there together, beyond [`required`] and [`alternatives`].
 pub fn combinations(message: &str) -> Option<Value> {
     let switched = json!({ "enum": ["SWITCH_ON", "SWITCH_OFF"] });
+    let said = json!({ "not": { "enum": ["REPORT_CATEGORY_UNSPECIFIED", 0] } });
     match message {
         "Content" => Some(json!([
             { "required": ["text"], "properties": { "text": not_null(), "payload": { "type": "null" } } },
@@ -55,9 +56,10 @@ pub fn combinations(message: &str) -> Option<Value> {
             { "required": ["announceOnly"], "properties": { "announceOnly": switched } },
         ])),
         "Report" => Some(json!([
-            { "required": ["conversation"], "properties": { "conversation": not_null() } },
+            { "required": ["conversation"],
+              "properties": { "conversation": not_null(), "category": said } },
             { "required": ["account"],
-              "properties": { "account": not_null(), "seqs": { "maxItems": 0 }, "contents": { "maxItems": 0 } } },
+              "properties": { "category": said, "account": not_null(), "seqs": { "maxItems": 0 }, "contents": { "maxItems": 0 } } },
         ])),
         _ => None,
     }
@@ -82,7 +84,8 @@ const UUID_V7: &str = "^([A-Za-z0-9+/]{8}[c-f][A-Za-z0-9+/][CGKOSWaeimquy26+][A-
 const BASE64: &str = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?$|\
                       ^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw](==)?|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]=?)?$";
 /// What a name may hold: nothing that is not seen, and no line ends.
-const SEEN: &str = r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]*$";
+pub(crate) const SEEN: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]*$";
 
 /// A field of bytes: base64 of either alphabet. All but a few are ids.
 pub fn bytes(field: &str) -> Value {
@@ -124,7 +127,6 @@ pub fn of(message: &str, field: &str) -> Value {
         ("CreateGroup" | "AddMembers", "members") => json!({ "maxItems": limits::GROUP_MEMBERS_MAX - 1 }),
         ("Report", "text") => json!({ "maxLength": limits::REPORT_TEXT_BYTES_MAX }),
         ("Report", "seqs" | "contents") => json!({ "maxItems": limits::REPORT_ENTRIES_MAX }),
-        ("Report", "category") => json!({ "not": { "const": "REPORT_CATEGORY_UNSPECIFIED" } }),
         ("WatchPresence", "accounts") => json!({ "maxItems": limits::WATCHED_MAX }),
         _ => json!({}),
     }

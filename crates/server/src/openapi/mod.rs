@@ -4,6 +4,7 @@
 mod constraints;
 mod schema;
 
+pub(crate) use constraints::SEEN;
 pub use schema::Schema;
 
 use crate::http::problem;
