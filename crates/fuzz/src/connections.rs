@@ -12,6 +12,7 @@ use hudhud_roles::gateway::{Closed, Transport};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// The number of the request that says hello.
 const HELLO: u64 = u64::MAX;
@@ -36,7 +37,9 @@ pub fn run(input: &[u8]) {
             );
         }
         let asked = frames.len();
-        gateway.serve(Box::new(Script { frames, sent: sent.clone() }), encoding, world::ADDRESS).await;
+        gateway
+            .serve(Box::new(Script { frames, turns_left: TURNS, sent: sent.clone() }), encoding, world::ADDRESS)
+            .await;
         check(encoding, asked, &sent.lock());
     });
 }
@@ -71,18 +74,19 @@ fn prefixed(mut bytes: &[u8]) -> VecDeque<Bytes> {
 
 struct Script {
     frames: VecDeque<Bytes>,
+    turns_left: usize,
     sent: Arc<Mutex<Vec<Bytes>>>,
 }
 
 #[async_trait]
 impl Transport for Script {
-    async fn receive(&mut self) -> Option<Bytes> {
-        if self.frames.is_empty() {
-            for _ in 0..TURNS {
-                tokio::task::yield_now().await;
-            }
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.frames.is_empty() && self.turns_left > 0 {
+            self.turns_left -= 1;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        self.frames.pop_front()
+        Poll::Ready(self.frames.pop_front())
     }
 
     async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), Closed> {

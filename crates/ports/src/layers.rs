@@ -50,6 +50,10 @@ impl Store for Timeout<dyn Store> {
         self.limited("write", self.port.write(writes)).await
     }
 
+    async fn write_in_order(&self, lists: Vec<Vec<Write>>) -> Result<()> {
+        self.limited("write_in_order", self.port.write_in_order(lists)).await
+    }
+
     async fn claim(&self, write: Write) -> Result<Claim> {
         self.limited("claim", self.port.claim(write)).await
     }

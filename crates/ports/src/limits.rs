@@ -9,7 +9,7 @@ pub const KEY_BYTES_MAX: usize = 256;
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
 /// The version of a write: engines keep it as a signed number.
 pub const VERSION_MAX: u64 = i64::MAX as u64;
-/// Writes of one [`crate::Store::write`].
+/// Writes of one [`crate::Store::write`], and of one [`crate::Store::write_in_order`].
 pub const WRITES_MAX: usize = 4_096;
 /// A record of a [`crate::Bus`].
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
@@ -50,6 +50,16 @@ pub fn check_writes(engine: &'static str, op: &'static str, writes: &[Write]) ->
         }
     }
     Ok(())
+}
+
+/// `Invalid` if lists hold too many writes together, or one is too large.
+pub fn check_lists(engine: &'static str, lists: &[Vec<Write>]) -> Result<()> {
+    let count: usize = lists.iter().map(Vec::len).sum();
+    if count > WRITES_MAX {
+        let cause = format!("{count} writes at once; at most {WRITES_MAX} are allowed");
+        return Err(Error::new(ErrorKind::Invalid, engine, "write_in_order").because(cause));
+    }
+    lists.iter().try_for_each(|writes| check_writes(engine, "write_in_order", writes))
 }
 
 /// `Invalid` if there are too many records, or they are too large.

@@ -3,7 +3,10 @@
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// All time.
@@ -62,10 +65,16 @@ impl Runtime {
 
     /// The future's output, or `None` if it takes longer than this.
     pub async fn timeout<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            output = future => Some(output),
-            () = self.clock.sleep(limit) => None,
-        }
+        let mut future = pin!(future);
+        let mut sleep = None;
+        poll_fn(|context| {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Some(output));
+            }
+            // Most calls of an engine in this process are over by now: no timer for those.
+            let sleep = sleep.get_or_insert_with(|| self.clock.sleep(limit));
+            sleep.as_mut().poll(context).map(|()| None)
+        })
+        .await
     }
 }

@@ -1,6 +1,7 @@
 //! The database: partitions of sorted, versioned rows.
 
 use crate::Result;
+use crate::limits::check_lists;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::time::Duration;
@@ -160,6 +161,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies all writes, those of one partition of a table atomically. At most 4,096 writes.
     async fn write(&self, writes: Vec<Write>) -> Result<()>;
+
+    /// Applies lists of writes in their order, each as [`Self::write`] does: whoever sees a write of a list sees all of the lists
+    /// before it, whatever crashed meanwhile. At most 4,096 writes in all, of tables that this store serves. After a failure
+    /// any part of any list may be there, as of as many calls of [`Self::write`].
+    ///
+    /// An engine that can do it in one go saves the caller a wait for each list; for the others this does it list by list.
+    async fn write_in_order(&self, lists: Vec<Vec<Write>>) -> Result<()> {
+        check_lists("store", &lists)?;
+        for writes in lists.into_iter().filter(|writes| !writes.is_empty()) {
+            self.write(writes).await?;
+        }
+        Ok(())
+    }
 
     /// Inserts a row if it is absent; of any number of concurrent claims exactly one wins. The engine may give the row a
     /// version of its own, the time in microseconds, in place of the write's: rows that are claimed have times for versions,

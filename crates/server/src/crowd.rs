@@ -7,13 +7,15 @@
 
 use crate::config::Limits;
 use crate::http::HttpMetrics;
+use futures_util::task::AtomicWaker;
 use hudhud_proto::AccountId;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio_util::sync::CancellationToken;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use tokio::sync::Notify;
 
 /// No bound of what may still be sent.
 const UNBOUNDED: usize = usize::MAX;
@@ -58,11 +60,30 @@ pub struct Crowd {
 pub struct Place {
     crowd: Arc<Crowd>,
     number: u64,
-    given_away: CancellationToken,
+    end: Arc<End>,
     /// Bytes that may still come until the other end has proved who it is.
     bytes_left: AtomicUsize,
     /// It sent more than that: for good.
-    overspent: CancellationToken,
+    is_overspent: AtomicBool,
+}
+
+/// That a place was given away, and who wants to know of it.
+#[derive(Debug, Default)]
+struct End {
+    is_given_away: AtomicBool,
+    /// Whoever waits for that alone.
+    told: Notify,
+    /// The task of the WebSocket in the place: what ends it wakes it.
+    socket: AtomicWaker,
+}
+
+/// Why a WebSocket has to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// Its place is another connection's.
+    GivenAway,
+    /// A stranger sent more than it may.
+    Overspent,
 }
 
 /// Numbers are those of [`Place`], and rise.
@@ -81,7 +102,7 @@ struct Inside {
     address: Option<IpAddr>,
     /// Who proved to be there.
     account: Option<AccountId>,
-    given_away: CancellationToken,
+    end: Arc<End>,
 }
 
 #[derive(Debug, Default)]
@@ -105,8 +126,8 @@ impl Crowd {
             return None;
         }
         state.last_number += 1;
-        let (number, given_away) = (state.last_number, CancellationToken::new());
-        let inside = Inside { address, account: None, given_away: given_away.clone() };
+        let (number, end) = (state.last_number, Arc::new(End::default()));
+        let inside = Inside { address, account: None, end: end.clone() };
         state.inside.insert(number, inside);
         if let Some(address) = address {
             let address = state.addresses.entry(address).or_default();
@@ -119,9 +140,9 @@ impl Crowd {
         Some(Arc::new(Place {
             crowd: self.clone(),
             number,
-            given_away,
+            end,
             bytes_left: AtomicUsize::new(UNBOUNDED),
-            overspent: CancellationToken::new(),
+            is_overspent: AtomicBool::new(false),
         }))
     }
 
@@ -151,7 +172,7 @@ impl Crowd {
     fn give_away(&self, state: &mut State, number: u64) {
         if let Some(inside) = self.remove(state, number) {
             self.metrics.tcp_displaced.inc();
-            inside.given_away.cancel();
+            inside.end.give_away();
         }
     }
 
@@ -202,6 +223,14 @@ impl Crowd {
     }
 }
 
+impl End {
+    fn give_away(&self) {
+        self.is_given_away.store(true, Ordering::Release);
+        self.told.notify_waiters();
+        self.socket.wake();
+    }
+}
+
 impl Place {
     /// The other end has shown a valid token of this account: from now on the place is its own, unless the account has as many
     /// as it may.
@@ -212,7 +241,28 @@ impl Place {
 
     /// Waits until the place was given to another connection: this one has to end.
     pub async fn given_away(&self) {
-        self.given_away.cancelled().await;
+        // From here on nobody is told without being heard.
+        let told = self.end.told.notified();
+        if !self.is_given_away() {
+            told.await;
+        }
+    }
+
+    /// Whether it was given to another connection.
+    pub fn is_given_away(&self) -> bool {
+        self.end.is_given_away.load(Ordering::Acquire)
+    }
+
+    /// Why the WebSocket in this place has to end; its task is woken once it has to. One task at a time asks.
+    pub fn poll_ending(&self, context: &mut Context<'_>) -> Poll<Ending> {
+        self.end.socket.register(context.waker());
+        if self.is_given_away() {
+            return Poll::Ready(Ending::GivenAway);
+        }
+        match self.is_overspent.load(Ordering::Relaxed) {
+            true => Poll::Ready(Ending::Overspent),
+            false => Poll::Pending,
+        }
     }
 
     /// From now on a stranger may send so many bytes and no more.
@@ -229,15 +279,11 @@ impl Place {
         if left != UNBOUNDED {
             self.bytes_left.store(left.saturating_sub(bytes), Ordering::Relaxed);
             if bytes > left {
-                self.overspent.cancel();
+                self.is_overspent.store(true, Ordering::Relaxed);
+                self.end.socket.wake();
             }
         }
-        !self.overspent.is_cancelled()
-    }
-
-    /// Waits until more came than the bound: this one has to end.
-    pub async fn overspent(&self) {
-        self.overspent.cancelled().await;
+        !self.is_overspent.load(Ordering::Relaxed)
     }
 }
 
@@ -251,7 +297,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt as _;
+    use std::task::Waker;
 
     const BOUNDS: Bounds = Bounds { all: 6, per_address: 4, per_account: 2, strangers: 5, strangers_per_address: 2 };
 
@@ -267,8 +313,12 @@ mod tests {
         AccountId::new([n; 16])
     }
 
+    fn is_overspent(place: &Place) -> bool {
+        place.poll_ending(&mut Context::from_waker(Waker::noop())) == Poll::Ready(Ending::Overspent)
+    }
+
     fn stays(places: &[&Arc<Place>]) -> Vec<bool> {
-        places.iter().map(|place| !place.given_away.is_cancelled()).collect()
+        places.iter().map(|place| !place.is_given_away()).collect()
     }
 
     #[test]
@@ -355,7 +405,7 @@ mod tests {
         assert!(place.spend(1_000), "no stranger any more");
         let place = enter(&crowd, 2);
         place.bound(10);
-        assert!(!place.spend(11) && place.overspent().now_or_never().is_some());
+        assert!(!place.spend(11) && is_overspent(&place));
         place.prove(account(2));
         assert!(!place.spend(1), "some of what it sent is gone");
     }

@@ -101,6 +101,10 @@ impl Store for Watched<Arc<dyn Store>, Arc<Room>> {
         self.pass_write(self.engine.write(writes).await)
     }
 
+    async fn write_in_order(&self, lists: Vec<Vec<Write>>) -> Result<()> {
+        self.pass_write(self.engine.write_in_order(lists).await)
+    }
+
     async fn claim(&self, write: Write) -> Result<Claim> {
         self.pass_write(self.engine.claim(write).await)
     }

@@ -33,7 +33,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             if bytes == 0 || self.place.spend(bytes) {
                 return Poll::Ready(Ok(()));
             }
-            // Thrown away until whoever waits for `Place::overspent` has closed: unread bytes would make the kernel reset the
+            // Thrown away until whoever asks `Place::poll_ending` has closed: unread bytes would make the kernel reset the
             // connection, and the close be lost.
             buffer.set_filled(before);
         }

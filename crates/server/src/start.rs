@@ -98,16 +98,17 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let local = Arc::new(Local::new());
     // One disk is full once, whichever database is told.
     let room = |name| Arc::new(Room::of(name));
-    let (messages_room, directory_room) = match &engines.embedded {
-        Some(_) => {
-            let store = room("store");
-            (store.clone(), store)
-        }
-        None => (room("messages"), room("directory")),
+    let store_room = room(if engines.embedded.is_some() { "store" } else { "messages" });
+    // What is one engine stays one: what is written to both databases is one call then.
+    let messages = fatal::store(&alarm, &store_room, engines.messages.clone());
+    let directory = match Arc::ptr_eq(&engines.messages, &engines.directory) {
+        true => messages.clone(),
+        false if engines.embedded.is_some() => fatal::store(&alarm, &store_room, engines.directory.clone()),
+        false => fatal::store(&alarm, &room("directory"), engines.directory.clone()),
     };
     let services = Services {
-        messages: fatal::store(&alarm, &messages_room, engines.messages.clone()),
-        directory: fatal::store(&alarm, &directory_room, engines.directory.clone()),
+        messages,
+        directory,
         bus: fatal::bus(&alarm, engines.bus.clone()),
         cache: engines.cache.clone(),
         gateways: local.clone(),

@@ -9,6 +9,7 @@
 //! shorter than a hand-over to another thread (29-34 µs for the last 50 entries of a conversation).
 
 mod archive;
+mod cache;
 mod expiry;
 mod frozen;
 #[doc(hidden)]
@@ -23,11 +24,11 @@ mod writer;
 
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _};
-use hudhud_ports::limits::{check_key, check_key_part, check_writes};
+use hudhud_ports::limits::{check_key, check_key_part, check_lists, check_writes};
 use hudhud_ports::{Claim, Clock, Error, ErrorKind, Key, Order, Result, Row, Scan, Write};
 use mark::{Mark, Synced};
 use parking_lot::Mutex;
-use row::Cell;
+use row::{Cell, Slot};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -43,6 +44,8 @@ const MESSAGES: &str = "messages";
 const DIRECTORY: &str = "directory";
 /// Calls that wait for the writer; more wait for their turn to do so.
 const QUEUED_CALLS_MAX: usize = 1_024;
+/// Rows in memory, of both databases together.
+const ROW_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How a [`Store`] uses memory and disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,6 +88,7 @@ struct Shared {
     database: Database,
     messages: Keyspace,
     directory: Keyspace,
+    cache: cache::Cache,
     /// Why nothing can be promised any more.
     failed: OnceLock<String>,
 }
@@ -116,7 +120,8 @@ impl Store {
         let synced = compare(path, synced, &messages)?;
         let failed = OnceLock::new();
         let path = path.to_owned();
-        let shared = Arc::new(Shared { path, options, clock, database, messages, directory, failed });
+        let cache = cache::Cache::new(ROW_CACHE_BYTES_MAX);
+        let shared = Arc::new(Shared { path, options, clock, database, messages, directory, cache, failed });
         let (calls, receiver) = mpsc::channel(QUEUED_CALLS_MAX);
         let writer = std::thread::Builder::new().name("hudhud-store".into()).spawn({
             let shared = shared.clone();
@@ -176,9 +181,17 @@ impl Shared {
         }
     }
 
-    fn read(&self, database: hudhud_ports::Database, key: &[u8]) -> Result<Option<Cell>> {
-        let stored = self.keyspace(database).get(key).map_err(|error| read_error("get", error))?;
-        stored.as_deref().map(Cell::decode).transpose()
+    fn read(&self, slot: &Slot) -> Result<Option<Cell>> {
+        let absent = match self.cache.get(slot) {
+            Ok(row) => return Ok(row),
+            Err(absent) => absent,
+        };
+        // Of a snapshot: a keyspace's own get shows part of a batch while it is applied.
+        let stored = self.database.snapshot().get(self.keyspace(slot.0), &slot.1);
+        let stored = stored.map_err(|error| read_error("get", error))?;
+        let row = stored.as_deref().map(Cell::decode).transpose()?;
+        self.cache.fill(absent, slot.clone(), row.clone());
+        Ok(row)
     }
 
     /// The writer ended: because it was closed, or because it can't go on.
@@ -228,6 +241,8 @@ fn open_database(path: &Path, options: &StoreOptions, clock: &Arc<dyn Clock>) ->
     Database::builder(path)
         .cache_size(options.block_cache_bytes_max)
         .max_journaling_size(options.journals_bytes_max)
+        // Of several, one does nothing but hand compactions on, to itself as well, and takes a core for as long as one runs.
+        .worker_threads(1)
         // Large values are encrypted.
         .journal_compression(fjall::CompressionType::None)
         .with_compaction_filter_factories(Arc::new(move |_| Some(Arc::new(expiry::DropExpired::new(clock.clone())))))
@@ -263,7 +278,7 @@ fn read_error(op: &'static str, error: fjall::Error) -> Error {
 impl hudhud_ports::Store for Store {
     async fn get(&self, key: Key) -> Result<Option<Row>> {
         check_key(ENGINE, "get", &key)?;
-        let cell = self.shared.read(key.table.database, &row::key_bytes(&key))?;
+        let cell = self.shared.read(&(key.table.database, row::key_bytes(&key).into()))?;
         Ok(cell.and_then(|cell| cell.into_row(key.sort, self.shared.clock.now_us())))
     }
 
@@ -298,7 +313,12 @@ impl hudhud_ports::Store for Store {
 
     async fn write(&self, writes: Vec<Write>) -> Result<()> {
         check_writes(ENGINE, "write", &writes)?;
-        self.call("write", |done| writer::Call::Write { writes, done }).await
+        self.call("write", |done| writer::Call::Write { lists: vec![writes], done }).await
+    }
+
+    async fn write_in_order(&self, lists: Vec<Vec<Write>>) -> Result<()> {
+        check_lists(ENGINE, &lists)?;
+        self.call("write_in_order", |done| writer::Call::Write { lists, done }).await
     }
 
     async fn claim(&self, write: Write) -> Result<Claim> {

@@ -2,6 +2,7 @@
 
 use super::ENGINE;
 use bytes::{BufMut, Bytes};
+use fjall::UserKey;
 use hudhud_ports::{Database, Error, ErrorKind, Key, Result, Row, Table};
 
 /// How long a deletion is remembered, so that a late write of a lower version does not bring the row back.
@@ -15,7 +16,9 @@ const TOMBSTONE: u8 = 1;
 
 /// What all keys of a partition begin with, and no key of another partition does, as both parts say how long they are.
 pub(super) fn partition_prefix(table: &Table, partition: &[u8]) -> Vec<u8> {
-    prefix(table.name, partition)
+    let mut bytes = Vec::with_capacity(1 + table.name.len() + 2 + partition.len());
+    put_key(&mut bytes, table.name, partition, &[]);
+    bytes
 }
 
 /// What all keys of a table begin with.
@@ -26,19 +29,27 @@ pub(super) fn table_prefix(table: &str) -> Vec<u8> {
     bytes
 }
 
-fn prefix(table: &str, partition: &[u8]) -> Vec<u8> {
-    let mut bytes = table_prefix(table);
-    bytes.reserve(2 + partition.len() + 32);
+/// Puts a key behind what is there.
+fn put_key(bytes: &mut Vec<u8>, table: &str, partition: &[u8], sort: &[u8]) {
+    bytes.put_u8(u8::try_from(table.len()).expect("table names are short"));
+    bytes.put_slice(table.as_bytes());
     bytes.put_u16(u16::try_from(partition.len()).expect("checked to be at most 256"));
     bytes.put_slice(partition);
-    bytes
+    bytes.put_slice(sort);
 }
 
 /// The bytes of a key. Those of one partition sort as their sort keys do.
 pub(super) fn key_bytes(key: &Key) -> Vec<u8> {
-    let mut bytes = partition_prefix(key.table, &key.partition);
-    bytes.put_slice(&key.sort);
+    let mut bytes = Vec::with_capacity(1 + key.table.name.len() + 2 + key.partition.len() + key.sort.len());
+    put_key(&mut bytes, key.table.name, &key.partition, &key.sort);
     bytes
+}
+
+/// The same, in a buffer that is used for one key after the other.
+pub(super) fn key_in<'a>(buffer: &'a mut Vec<u8>, key: &Key) -> &'a [u8] {
+    buffer.clear();
+    put_key(buffer, key.table.name, &key.partition, &key.sort);
+    buffer
 }
 
 /// The smallest key behind all those that begin so.
@@ -51,6 +62,9 @@ pub(super) fn after_prefix(mut prefix: Vec<u8>) -> Vec<u8> {
     }
     prefix
 }
+
+/// Where a row is.
+pub(super) type Slot = (Database, UserKey);
 
 /// What is stored under a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,16 +110,24 @@ impl Cell {
         Some(Row { sort, value: self.value?, version: self.version })
     }
 
+    /// As it is stored.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let value = self.value.as_deref().unwrap_or_default();
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + value.len());
-        bytes.put_u64(self.version);
-        bytes.put_u64(self.expires_us.unwrap_or(NEVER));
-        bytes.put_u8(if self.value.is_some() { VALUE } else { TOMBSTONE });
-        let checksum = checksum(&bytes, value);
-        bytes.put_u32(checksum);
-        bytes.put_slice(value);
+        let mut bytes = Vec::new();
+        self.encode_in(&mut bytes);
         bytes
+    }
+
+    /// The same, in a buffer that is used for one cell after the other.
+    pub(super) fn encode_in<'a>(&self, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        let value = self.value.as_deref().unwrap_or_default();
+        buffer.clear();
+        buffer.put_u64(self.version);
+        buffer.put_u64(self.expires_us.unwrap_or(NEVER));
+        buffer.put_u8(if self.value.is_some() { VALUE } else { TOMBSTONE });
+        let checksum = checksum(buffer, value);
+        buffer.put_u32(checksum);
+        buffer.put_slice(value);
+        buffer
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
@@ -171,11 +193,11 @@ impl StoredRow {
         Ok(Self { database, table, partition, sort, version, expires_us, value })
     }
 
-    pub(super) fn into_cell(self) -> ((Database, Vec<u8>), Cell) {
-        let mut key = prefix(&self.table, &self.partition);
-        key.put_slice(&self.sort);
+    pub(super) fn into_cell(self) -> (Slot, Cell) {
+        let mut key = Vec::new();
+        put_key(&mut key, &self.table, &self.partition, &self.sort);
         let Self { version, expires_us, value, .. } = self;
-        ((self.database, key), Cell { version, expires_us, value })
+        ((self.database, key.into()), Cell { version, expires_us, value })
     }
 }
 

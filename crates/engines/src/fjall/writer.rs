@@ -1,24 +1,29 @@
 //! The one thread that writes: takes every call that waits, applies them in order as one batch, and answers.
 
 use super::mark::{self, Mark, Synced};
-use super::row::{self, Cell, StoredRow};
+use super::row::{self, Cell, Slot, StoredRow};
 use super::{ENGINE, Shared};
-use fjall::PersistMode;
-use hudhud_ports::{Claim, Database, Error, ErrorKind, Result, Row, Write};
+use fjall::{OwnedWriteBatch as WriteBatch, PersistMode, UserKey, UserValue};
+use hudhud_ports::{Claim, Error, ErrorKind, Key, Result, Row, Write};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes that are applied together, roughly: bounds how long the first of them waits.
 const GROUP_WRITES_MAX: usize = 8_192;
+/// Changes that a group has room for without asking for memory again.
+const CHANGES_KEPT: usize = 1_024;
+/// How often the room on the disk is looked at. What can be written meanwhile is far below what is kept free.
+const ROOM_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the file is written that says how far everything is synced. What is lost behind it is told from a torn tail by the
 /// journal alone.
 const SYNCED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the writer is asked to do, and whom it tells.
 pub(super) enum Call {
+    /// Lists in their order: all of them are one batch.
     Write {
-        writes: Vec<Write>,
+        lists: Vec<Vec<Write>>,
         done: oneshot::Sender<Result<()>>,
     },
     Claim {
@@ -42,8 +47,41 @@ pub(super) enum Call {
     },
 }
 
-/// Rows that change, by database and key.
-type Changes = HashMap<(Database, Vec<u8>), Cell>;
+/// A row that changes.
+struct Change {
+    cell: Cell,
+    /// It was there before: likely it will be written again.
+    is_repeated: bool,
+}
+
+/// Rows that change, by where they are.
+type Changes = HashMap<Slot, Change>;
+
+/// What a writer keeps from one group to the next.
+struct Memory {
+    /// What the group changes. Empty between groups.
+    changes: Changes,
+    /// Where a key or a value is put together.
+    buffer: Vec<u8>,
+    has_room: bool,
+    /// When that was looked at.
+    looked: Option<Instant>,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self { changes: Changes::new(), buffer: Vec::new(), has_room: true, looked: None }
+    }
+
+    /// Whether there is room for what can't be refused later: fjall can't go on after a write to its journal failed.
+    fn has_room(&mut self, shared: &Shared) -> bool {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= ROOM_INTERVAL) {
+            self.looked = Some(Instant::now());
+            self.has_room = has_room(shared);
+        }
+        self.has_room
+    }
+}
 
 /// What the journal's end is like.
 struct Journal {
@@ -103,9 +141,9 @@ enum Answer {
 
 /// Runs until it is told to close, every [`super::Store`] is dropped, or nothing can be promised any more.
 pub(super) fn run(shared: &Shared, synced: Synced, mut calls: mpsc::Receiver<Call>) {
-    let mut journal = Journal::new(synced);
+    let (mut journal, mut memory) = (Journal::new(synced), Memory::new());
     while let Some(first) = calls.blocking_recv() {
-        let mut group = Group::new(shared);
+        let mut group = Group::new(shared, &mut memory);
         let mut next = Some(first);
         let mut closed = None;
         while let Some(call) = next {
@@ -135,24 +173,23 @@ pub(super) fn run(shared: &Shared, synced: Synced, mut calls: mpsc::Receiver<Cal
 
 struct Group<'a> {
     shared: &'a Shared,
+    memory: &'a mut Memory,
     now_us: u64,
-    has_room: bool,
     writes: usize,
-    changes: Changes,
     answers: Vec<Answer>,
 }
 
 impl<'a> Group<'a> {
-    fn new(shared: &'a Shared) -> Self {
+    fn new(shared: &'a Shared, memory: &'a mut Memory) -> Self {
         let now_us = shared.clock.now_us();
-        Self { shared, now_us, has_room: has_room(shared), writes: 0, changes: Changes::new(), answers: Vec::new() }
+        Self { shared, memory, now_us, writes: 0, answers: Vec::new() }
     }
 
     fn add(&mut self, call: Call) {
         match call {
-            Call::Write { writes, done } => {
-                self.writes += writes.len();
-                match self.apply(writes) {
+            Call::Write { lists, done } => {
+                self.writes += lists.iter().map(Vec::len).sum::<usize>();
+                match self.apply(lists) {
                     Ok(()) => self.answers.push(Answer::Written(done)),
                     Err(error) => answer(done, Err(error)),
                 }
@@ -169,7 +206,9 @@ impl<'a> Group<'a> {
             Call::Flush { done } => self.answers.push(Answer::Flushed(done)),
             Call::Import { rows, done } => {
                 self.writes += rows.len();
-                self.changes.extend(rows.into_iter().map(StoredRow::into_cell));
+                let rows = rows.into_iter().map(StoredRow::into_cell);
+                let changes = rows.map(|(slot, cell)| (slot, Change { cell, is_repeated: false }));
+                self.memory.changes.extend(changes);
                 self.answers.push(Answer::Written(done));
             }
             Call::Freeze { done } => self.answers.push(Answer::Frozen(done)),
@@ -177,8 +216,8 @@ impl<'a> Group<'a> {
         }
     }
 
-    fn full(&self, op: &'static str) -> Result<()> {
-        if self.has_room {
+    fn full(&mut self, op: &'static str) -> Result<()> {
+        if self.memory.has_room(self.shared) {
             return Ok(());
         }
         let cause = format!(
@@ -189,35 +228,59 @@ impl<'a> Group<'a> {
         Err(Error::new(ErrorKind::Full, ENGINE, op).because(cause))
     }
 
-    /// What a row is with the changes of this group and then these.
-    fn current(&self, changes: &Changes, slot: &(Database, Vec<u8>)) -> Result<Option<Cell>> {
-        match changes.get(slot).or_else(|| self.changes.get(slot)) {
-            Some(cell) => Ok(Some(cell.clone())),
-            None => self.shared.read(slot.0, &slot.1),
+    /// All of the writes, or none and why.
+    fn apply(&mut self, lists: Vec<Vec<Write>>) -> Result<()> {
+        self.full("write")?;
+        let mut undo = Vec::new();
+        for Write { key, value, version } in lists.into_iter().flatten() {
+            let cell = Cell::new(key.table, value, version, self.now_us);
+            let slot = self.slot(&key);
+            match self.change(slot, cell) {
+                Ok(changed) => undo.extend(changed),
+                Err(error) => {
+                    for (slot, before) in undo.into_iter().rev() {
+                        match before {
+                            Some(before) => self.memory.changes.insert(slot, before),
+                            None => self.memory.changes.remove(&slot),
+                        };
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, key: &Key) -> Slot {
+        (key.table.database, UserKey::from(row::key_in(&mut self.memory.buffer, key)))
+    }
+
+    /// What a row is with the changes of this group.
+    fn current(&self, slot: &Slot) -> Result<Option<Cell>> {
+        match self.memory.changes.get(slot) {
+            Some(change) => Ok(Some(change.cell.clone())),
+            None => self.shared.read(slot),
         }
     }
 
-    /// All of the writes, or none and why.
-    fn apply(&mut self, writes: Vec<Write>) -> Result<()> {
-        self.full("write")?;
-        let mut changes = Changes::new();
-        for Write { key, value, version } in writes {
-            let slot = (key.table.database, row::key_bytes(&key));
-            let cell = Cell::new(key.table, value, version, self.now_us);
-            if cell.replaces(self.current(&changes, &slot)?.as_ref(), self.now_us) {
-                changes.insert(slot, cell);
-            }
+    /// Changes a row if the cell takes its place. Returns where, and what this group had made of it before.
+    fn change(&mut self, slot: Slot, cell: Cell) -> Result<Option<(Slot, Option<Change>)>> {
+        let current = self.current(&slot)?;
+        if !cell.replaces(current.as_ref(), self.now_us) {
+            return Ok(None);
         }
-        // Row by row: a call has few of them, whatever its group has by now.
-        self.changes.extend(changes);
-        Ok(())
+        let change = Change { cell, is_repeated: current.is_some() };
+        let before = self.memory.changes.insert(slot.clone(), change);
+        Ok(Some((slot, before)))
     }
 
     /// The row that is there already, if so.
     fn claim(&mut self, write: Write) -> Result<Option<Row>> {
         let Write { key, value, mut version } = write;
-        let slot = (key.table.database, row::key_bytes(&key));
-        if let Some(current) = self.current(&Changes::new(), &slot)?.filter(|cell| !cell.is_expired(self.now_us)) {
+        let slot = self.slot(&key);
+        let current = self.current(&slot)?;
+        let is_repeated = current.is_some();
+        if let Some(current) = current.filter(|cell| !cell.is_expired(self.now_us)) {
             // Won over a tombstone: it must be visible.
             version = version.max(current.version.saturating_add(1));
             if let Some(row) = current.into_row(key.sort, self.now_us) {
@@ -225,27 +288,35 @@ impl<'a> Group<'a> {
             }
         }
         self.full("claim")?;
-        self.changes.insert(slot, Cell::new(key.table, value, version, self.now_us));
+        let cell = Cell::new(key.table, value, version, self.now_us);
+        self.memory.changes.insert(slot, Change { cell, is_repeated });
         Ok(None)
     }
 
     /// Writes the group and answers its calls: first those that need not wait for an fsync.
     fn finish(self, journal: &mut Journal) -> Result<(), ()> {
-        let Self { shared, changes, answers, .. } = self;
+        let Self { shared, memory, answers, .. } = self;
         let fail = |error: fjall::Error| {
             tracing::error!(%error, path = %shared.path.display(), "the store can't write any more");
             // Set by this thread alone, which then ends.
             shared.failed.set(error.to_string()).ok();
         };
-        if !changes.is_empty() {
+        if !memory.changes.is_empty() {
             journal.is_unsynced = true;
-            let mut batch = shared.database.batch().durability(Some(PersistMode::Buffer));
+            let mut batch = WriteBatch::with_capacity(shared.database.clone(), memory.changes.len() + 1);
+            batch = batch.durability(Some(PersistMode::Buffer));
             let mark = journal.mark(shared);
             batch.insert(&shared.messages, mark::KEY, mark);
-            for ((database, key), cell) in changes {
-                batch.insert(shared.keyspace(database), key, cell.encode());
+            for (slot, Change { cell, .. }) in &memory.changes {
+                shared.cache.close(slot);
+                let value = UserValue::from(cell.encode_in(&mut memory.buffer));
+                batch.insert(shared.keyspace(slot.0), slot.1.clone(), value);
             }
             batch.commit().map_err(fail)?;
+            for (slot, Change { cell, is_repeated }) in memory.changes.drain() {
+                shared.cache.open(slot, is_repeated.then_some(cell));
+            }
+            memory.changes.shrink_to(CHANGES_KEPT);
         }
         let mut waiting = Vec::new();
         for one in answers {
@@ -279,7 +350,6 @@ fn answer<T>(done: oneshot::Sender<Result<T>>, answer: Result<T>) {
     done.send(answer).ok();
 }
 
-/// Whether there is room for what can't be refused later: fjall can't go on after a write to its journal failed.
 fn has_room(shared: &Shared) -> bool {
     match rustix::fs::statvfs(&shared.path) {
         Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) >= shared.options.disk_free_bytes_min,

@@ -15,6 +15,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"HUDHUDL1";
+/// Bytes of a segment that are read at once when all of it is.
+const READ_BYTES: usize = 1024 * 1024;
 const EXTENSION: &str = "log";
 /// A segment that is being made; removed when the log is opened.
 const UNFINISHED: &str = "segment.new";
@@ -95,10 +97,21 @@ impl Segment {
         Ok(paths)
     }
 
-    /// All of it.
+    /// All of it, but for the zeros at its end, of which a chunk is left: most of a new segment is not worth its memory.
     pub(super) fn read_all(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(self.bytes).map_err(io::Error::other)?];
-        self.file.read_exact_at(&mut bytes, 0)?;
+        let zero = vec![0; READ_BYTES];
+        let (mut bytes, mut chunk, mut zeros) = (Vec::new(), zero.clone(), 0);
+        for at in (0..self.bytes).step_by(READ_BYTES) {
+            chunk.truncate(usize::try_from(self.bytes - at).unwrap_or(usize::MAX));
+            self.file.read_exact_at(&mut chunk, at)?;
+            if chunk[..] == zero[..chunk.len()] {
+                zeros += chunk.len();
+            } else {
+                bytes.resize(bytes.len() + std::mem::take(&mut zeros), 0);
+                bytes.extend_from_slice(&chunk);
+            }
+        }
+        bytes.resize(bytes.len() + zeros.min(READ_BYTES), 0);
         Ok(bytes)
     }
 

@@ -6,6 +6,7 @@ use crate::presence;
 use crate::services::Services;
 use crate::tables;
 use hudhud_ports::{Scan, Store};
+use hudhud_proto::v1::ConversationKind;
 use hudhud_proto::{AccountId, ConversationId, ProtocolError};
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -64,6 +65,20 @@ impl Memberships {
     pub(crate) async fn fresh(&self, conversation: ConversationId) -> Result<Arc<Conversation>, ProtocolError> {
         let view = load(self.services.messages.as_ref(), conversation).await.map_err(errors::from_port)?;
         let view = Arc::new(view);
+        if view.head.is_some() {
+            self.remember(view.clone());
+        }
+        Ok(view)
+    }
+
+    /// A conversation as far as it has come since it was viewed. One row of a direct chat, whose members never change.
+    pub(crate) async fn advanced(&self, view: &Conversation) -> Result<Arc<Conversation>, ProtocolError> {
+        if view.kind() != ConversationKind::Direct {
+            return self.fresh(view.id).await;
+        }
+        let head = self.services.messages.get(tables::head(view.id)).await.map_err(errors::from_port)?;
+        let head = head.map(|row| tables::read(&row)).transpose().map_err(errors::from_port)?;
+        let view = Arc::new(Conversation { id: view.id, head, members: view.members.clone() });
         if view.head.is_some() {
             self.remember(view.clone());
         }

@@ -82,8 +82,8 @@ pub(super) async fn knows(api: &Api, account: AccountId, other: AccountId) -> Re
     let direct = ConversationId::direct(account, other);
     let chat = tables::inbox(account, direct, InboxPart::Head);
     Ok(account == other
-        || directory.get(tables::contact(account, other)).await.map_err(errors::from_port)?.is_some()
-        || directory.get(chat).await.map_err(errors::from_port)?.is_some())
+        || directory.get(chat).await.map_err(errors::from_port)?.is_some()
+        || directory.get(tables::contact(account, other)).await.map_err(errors::from_port)?.is_some())
 }
 
 fn profile(id: AccountId, row: AccountRow) -> Profile {

@@ -43,7 +43,7 @@ async fn moved(
         view => view?,
     };
     if seq > view.head_seq() {
-        view = api.memberships.fresh(conversation).await?;
+        view = api.memberships.advanced(&view).await?;
     }
     let head = view.head_seq();
     if seq > head {

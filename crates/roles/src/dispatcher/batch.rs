@@ -57,10 +57,6 @@ pub(super) struct Fanout {
 }
 
 impl Fanout {
-    pub(super) fn is_empty(&self) -> bool {
-        self.inbox.is_empty() && self.posts.is_empty()
-    }
-
     /// The inbox row of everybody who may see the entry, and the push to all their devices.
     fn entry(&mut self, conversation: &Conversation, entry: Entry, position: Position) {
         let seq = Seq(entry.seq);

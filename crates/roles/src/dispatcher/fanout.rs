@@ -2,6 +2,7 @@
 
 use super::batch::Fanout;
 use super::{Core, Ended, Progressed};
+use crate::session::Post;
 use hudhud_ports::Write;
 use hudhud_proto::Position;
 use parking_lot::Mutex;
@@ -9,32 +10,62 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Writes of one call; the port's limit is 4,096.
-const WRITES_MAX: usize = 1_024;
+/// Writes of one call.
+const WRITES_MAX: usize = hudhud_ports::limits::WRITES_MAX;
 /// Fan-outs of big conversations that wait in one shard. Beyond, the shard waits too.
 const BULK_QUEUED_MAX: usize = 256;
 
 /// Writes the inbox rows and pushes the frames. The rows come first: a device that registers between the two finds the entry in
 /// its inbox, one that registered before gets the push.
 pub(super) async fn carry_out(core: &Core, fanout: Fanout) -> Result<(), Ended> {
-    write(core, "write inboxes", fanout.inbox.into_values().collect()).await?;
-    if !fanout.posts.is_empty() {
-        let nobody = core.sessions.deliver(fanout.posts).await;
+    write(core, "write inboxes", vec![fanout.inbox.into_values().collect()]).await?;
+    push(core, fanout.posts).await;
+    Ok(())
+}
+
+/// Pushes the frames, behind the rows that they are about.
+pub(super) async fn push(core: &Core, posts: Vec<Post>) {
+    if !posts.is_empty() {
+        let nobody = core.sessions.deliver(posts).await;
         core.services.metrics.ready_queue.inc_by(nobody.len() as u64);
+    }
+}
+
+/// Writes lists in their order, whichever database each is of; none of them mixes databases. What a list writes of one
+/// partition is written together.
+pub(super) async fn write(core: &Core, what: &'static str, lists: Vec<Vec<Write>>) -> Result<(), Ended> {
+    let mut call: Vec<Vec<Write>> = Vec::with_capacity(lists.len());
+    let mut room = WRITES_MAX;
+    for mut list in lists {
+        while !list.is_empty() {
+            let fits = fitting(&list, room);
+            if fits == list.len() {
+                room -= fits;
+                call.push(std::mem::take(&mut list));
+                break;
+            }
+            // A partition that has more writes than a call takes is none that a dispatcher makes.
+            let fits = if fits == 0 && call.is_empty() { room } else { fits };
+            let rest = list.split_off(fits);
+            call.push(std::mem::replace(&mut list, rest));
+            let full = std::mem::take(&mut call);
+            core.persist(what, || core.services.write_in_order(full.clone())).await?;
+            room = WRITES_MAX;
+        }
+    }
+    if !call.is_empty() {
+        core.persist(what, || core.services.write_in_order(call.clone())).await?;
     }
     Ok(())
 }
 
-/// Writes rows to the directory or to the messages, whichever their tables are in.
-pub(super) async fn write(core: &Core, what: &'static str, writes: Vec<Write>) -> Result<(), Ended> {
-    for chunk in writes.chunks(WRITES_MAX) {
-        let store = match chunk[0].key.table.database {
-            hudhud_ports::Database::Messages => &core.services.messages,
-            hudhud_ports::Database::Directory => &core.services.directory,
-        };
-        core.persist(what, || store.write(chunk.to_vec())).await?;
+/// How many writes from the first on are at most so many, and do not end within a partition.
+fn fitting(list: &[Write], room: usize) -> usize {
+    if list.len() <= room {
+        return list.len();
     }
-    Ok(())
+    let place = |write: &Write| (write.key.table, write.key.partition.clone());
+    (1..=room).rev().find(|n| place(&list[n - 1]) != place(&list[*n])).unwrap_or(0)
 }
 
 /// The lane of big conversations of one shard: they fan out in their order, beside everything else.
@@ -101,5 +132,23 @@ impl BulkLane {
             Some(first) => Position::from_u64(first.as_u64() - 1).min(applied),
             None => applied,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables;
+    use bytes::Bytes;
+    use hudhud_ports::Key;
+
+    #[test]
+    fn a_call_ends_between_partitions() {
+        let write = |partition: &'static str| {
+            let key = Key { table: tables::CONVERSATION, partition: partition.into(), sort: Bytes::new() };
+            Write { key, value: None, version: 1 }
+        };
+        let list = ["a", "b", "b", "b", "c"].map(write);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|room| fitting(&list, room)), [0, 1, 1, 1, 4, 5]);
     }
 }

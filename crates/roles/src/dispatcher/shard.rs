@@ -1,6 +1,6 @@
 //! The worker of one shard.
 
-use super::batch::{Batch, States};
+use super::batch::{Batch, Fanout, States};
 use super::fanout::{self, BulkLane};
 use super::{Core, Ended, Progressed};
 use hudhud_ports::{Record, ShardConsumer};
@@ -118,16 +118,15 @@ impl Worker {
         for record in &records {
             batch.apply(&self.core, &mut self.states, record).await?;
         }
+        let Batch { timeline, heads, marks, fanout: Fanout { inbox, posts }, bulk, .. } = batch;
+        let (heads, marks) = (heads.into_values().collect(), marks.into_values().collect());
+        let inbox = inbox.into_values().collect();
         // A crash between any two of these is mended by the replay: each is found by the one before.
-        fanout::write(&self.core, "write timelines", batch.timeline).await?;
-        fanout::write(&self.core, "write heads", batch.heads.into_values().collect()).await?;
-        fanout::write(&self.core, "write watermarks", batch.marks.into_values().collect()).await?;
-        for (position, job) in batch.bulk {
+        fanout::write(&self.core, "write what follows from records", vec![timeline, heads, marks, inbox]).await?;
+        for (position, job) in bulk {
             self.bulk.queue(position, job).await?;
         }
-        if !batch.fanout.is_empty() {
-            fanout::carry_out(&self.core, batch.fanout).await?;
-        }
+        fanout::push(&self.core, posts).await;
         self.core.services.metrics.dispatch_batch.observe(records.len() as f64);
         if self.uncommitted == 0 {
             self.since = self.core.services.runtime.clock.monotonic();

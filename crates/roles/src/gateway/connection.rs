@@ -3,6 +3,8 @@
 //! Sends run beside everything else, in the order that [`Pipeline`] keeps; all other commands run one at a time in the
 //! order in which they came. Reading stops while too much is unanswered, so the client's own socket slows it down.
 
+mod turns;
+
 use super::check::{Check, check};
 use super::close::{self, Close};
 use super::commands::Commands;
@@ -19,10 +21,14 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use hudhud_proto::limits::{PAYLOAD_BYTES_MAX, SENDS_IN_FLIGHT_MAX};
 use hudhud_proto::v1::{ErrorCode, client_frame::Command, server_frame::Event};
 use hudhud_proto::{AccountId, ConversationId, MessageId, ProtocolError, command, v1};
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use turns::Turn;
 
+/// Frames that are taken in before the first of them is worked on.
+const FRAMES_TOGETHER_MAX: usize = 64;
 /// Commands that wait for the one that runs; reading stops beyond.
 const COMMANDS_WAITING_MAX: usize = 64;
 /// The same where nobody said hello yet: whoever connects costs little memory.
@@ -66,7 +72,8 @@ pub(super) async fn run(
     };
     let mut wire = Wire { transport, work: FuturesUnordered::new() };
     let end = task.live(&mut wire).await;
-    task.end(wire, end).await;
+    // In a box, here and below where it says so: what a connection does once would be part of it for as long as it is idle.
+    Box::pin(task.end(wire, end)).await;
 }
 
 /// Something that a connection's task runs beside reading and writing.
@@ -101,7 +108,7 @@ struct Task {
     gateway: Arc<Gateway>,
     connection: Arc<Connection>,
     address: IpAddr,
-    session: Option<Served>,
+    session: Option<Box<Served>>,
     /// A `Hello` runs; nothing is read meanwhile.
     greeting: bool,
     commands: Commands,
@@ -139,9 +146,8 @@ impl Task {
                 self.told_transport = true;
             }
             self.account();
-            tokio::select! {
-                biased;
-                () = self.connection.outbox.ready(self.closing), if !wrote => {
+            match poll_fn(|context| self.poll_turn(wire, &mut wrote, context)).await {
+                Turn::Write => {
                     wrote = true;
                     if self.connection.outbox.closing().is_some() && !self.closing {
                         self.begin_closing();
@@ -150,57 +156,22 @@ impl Task {
                         return self.connection.outbox.closing();
                     }
                 }
-                () = &mut self.timer => {
+                Turn::Tick => {
                     if self.closing {
                         return self.connection.outbox.closing();
                     }
                     self.tick();
                 }
-                Some(finished) = wire.work.next(), if !wire.work.is_empty() => self.finished(&wire.work, finished),
-                frame = wire.transport.receive(), if self.may_read() => self.received(&wire.work, &frame?),
-                () = std::future::ready(()), if wrote => wrote = false,
+                Turn::Finished(finished) => self.finished(&wire.work, finished),
+                Turn::Frame(None) => return None,
+                Turn::Frame(Some(frame)) => {
+                    self.received(&wire.work, &frame);
+                    if !self.receive_more(wire).await {
+                        return None;
+                    }
+                }
             }
             self.start_work(&wire.work);
-        }
-    }
-
-    /// Writes what waits, and lets work go on meanwhile: it may hold what others wait for. Returns false where the
-    /// connection is of no use any more.
-    async fn write(&mut self, wire: &mut Wire) -> bool {
-        let frames = self.connection.outbox.take();
-        if frames.is_empty() {
-            return true;
-        }
-        let connection = self.connection.clone();
-        // A client that reads nothing for so long would not hear a ping either.
-        let mut limit = sleep(&self.gateway, self.silence_max());
-        let mut stalled = sleep(&self.gateway, STALL_MAX);
-        let mut give_up: BoxFuture<'_, ()> =
-            if self.closing { sleep(&self.gateway, CLOSE_GRACE) } else { Box::pin(connection.outbox.close_wanted()) };
-        let mut sending = wire.transport.send(frames);
-        loop {
-            tokio::select! {
-                biased;
-                sent = &mut sending => {
-                    connection.outbox.written();
-                    return sent.is_ok();
-                }
-                () = &mut give_up => return false,
-                Some(finished) = wire.work.next(), if !wire.work.is_empty() => self.finished(&wire.work, finished),
-                () = &mut stalled => {
-                    if self.gateway.budget.is_tight() {
-                        self.gateway.services.metrics.stalled.inc();
-                        connection.outbox.close(close::IDLE);
-                        return false;
-                    }
-                    stalled = sleep(&self.gateway, STALL_MAX);
-                }
-                () = &mut limit => {
-                    self.gateway.services.metrics.idle_timeouts.inc();
-                    connection.outbox.close(close::IDLE);
-                    return false;
-                }
-            }
         }
     }
 
@@ -360,7 +331,7 @@ impl Task {
         let Greeted { caller, session, token, welcome } = greeted;
         let (gateway, active, account) = (self.gateway.clone(), session.active, session.account);
         self.gateway.services.metrics.sessions.inc();
-        self.session = Some(Served { caller, session, token });
+        self.session = Some(Box::new(Served { caller, session, token }));
         if self.closing {
             return;
         }
@@ -448,8 +419,11 @@ impl Task {
         self.gateway.registry.remove(self.connection.id);
         let runtime = self.gateway.services.runtime.clone();
         let close = async {
-            if let Some(Close { code, reason }) = end {
-                runtime.timeout(CLOSE_HANDSHAKE_MAX, transport.close(code, reason)).await;
+            match end {
+                Some(Close { code, reason }) => {
+                    runtime.timeout(CLOSE_HANDSHAKE_MAX, transport.close(code, reason)).await;
+                }
+                None => _ = runtime.timeout(CLOSE_HANDSHAKE_MAX, transport.refuse()).await,
             }
             drop(transport);
         };
@@ -466,7 +440,7 @@ impl Task {
         gateway.services.runtime.timeout(gateway.services.settings.call_timeout, finish).await;
         drop(work);
         self.connection.set_sends_over();
-        let Some(Served { session, .. }) = self.session else { return };
+        let Some(Served { session, .. }) = self.session.map(|served| *served) else { return };
         gateway.services.metrics.sessions.dec();
         let (account, device, connection) = (session.account, session.device, session.connection.0);
         tracing::debug!(%account, %device, connection, code = end.map_or(0, |close| close.code), "disconnected");

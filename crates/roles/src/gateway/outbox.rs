@@ -7,8 +7,9 @@ use hudhud_proto::v1::server_frame::Event;
 use hudhud_proto::{Encoding, v1};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use std::task::{Context, Poll, Waker};
 
 /// Frames that are written with one flush.
 const WRITE_FRAMES_MAX: usize = 64;
@@ -34,7 +35,6 @@ pub(super) struct Outbox {
     push_frames_max: usize,
     budget: Arc<Budget>,
     state: Mutex<State>,
-    changed: Notify,
 }
 
 struct State {
@@ -53,6 +53,8 @@ struct State {
     welcomed: bool,
     lagging: bool,
     close: Option<Close>,
+    /// The connection's task, where it waits for what others put here.
+    waiting: Option<Waker>,
 }
 
 impl Outbox {
@@ -67,19 +69,18 @@ impl Outbox {
             welcomed: false,
             lagging: false,
             close: None,
+            waiting: None,
         };
-        Self { encoding, push_frames_max, budget: budget.clone(), state: Mutex::new(state), changed: Notify::new() }
+        Self { encoding, push_frames_max, budget: budget.clone(), state: Mutex::new(state) }
     }
 
-    /// Queues the answer to a request.
+    /// Queues the answer to a request. For the connection's own task, which looks at the queue afterwards.
     pub(super) fn answer(&self, request: u64, event: Event) {
         let frame = self.encode(request, event);
         let mut state = self.state.lock();
         state.answer_bytes += cost(&frame);
         state.answers.push_back(frame);
         state.account();
-        drop(state);
-        self.changed.notify_one();
     }
 
     /// Queues the answer to Hello. Pushes follow it.
@@ -103,14 +104,13 @@ impl Outbox {
             state.drop_pushes();
             state.lagging = true;
             // It may have nothing else to write and have to say that it lags.
-            self.changed.notify_one();
+            state.wake();
             return Pushed::Dropped(dropped);
         }
         state.push_bytes += cost;
         state.pushes.push_back(frame);
         state.account();
-        drop(state);
-        self.changed.notify_one();
+        state.wake();
         Pushed::Queued
     }
 
@@ -127,8 +127,7 @@ impl Outbox {
         state.close.get_or_insert(close);
         state.drop_pushes();
         state.lagging = false;
-        drop(state);
-        self.changed.notify_one();
+        state.wake();
     }
 
     /// Why the connection is to close, if it is.
@@ -136,14 +135,15 @@ impl Outbox {
         self.state.lock().close
     }
 
-    /// Waits until there is something to write, or a close to be done that the caller does not know of.
-    pub(super) async fn ready(&self, knows_of_close: bool) {
-        self.until(|state| state.has_frames() || (state.close.is_some() && !knows_of_close)).await;
+    /// Whether there is something to write, or a close to be done that the caller does not know of; the caller is woken once
+    /// there is. One task at a time asks.
+    pub(super) fn poll_ready(&self, knows_of_close: bool, context: &mut Context<'_>) -> Poll<()> {
+        self.poll(context, |state| state.has_frames() || (state.close.is_some() && !knows_of_close))
     }
 
     /// Waits until the connection is to close.
     pub(super) async fn close_wanted(&self) {
-        self.until(|state| state.close.is_some()).await;
+        poll_fn(|context| self.poll(context, |state| state.close.is_some())).await;
     }
 
     /// Takes what one flush writes: answers first, then word that the connection lagged, then pushes. It counts until
@@ -195,11 +195,18 @@ impl Outbox {
         self.encoding.encode_server(&v1::ServerFrame { request, event: Some(event) })
     }
 
-    async fn until(&self, condition: impl Fn(&State) -> bool) {
-        // A notification that comes between the check and the wait is kept for the wait.
-        while !condition(&self.state.lock()) {
-            self.changed.notified().await;
+    fn poll(&self, context: &mut Context<'_>, condition: impl Fn(&State) -> bool) -> Poll<()> {
+        let mut state = self.state.lock();
+        if condition(&state) {
+            // Whoever is at work needs no waking.
+            state.waiting = None;
+            return Poll::Ready(());
         }
+        match &mut state.waiting {
+            Some(waker) => waker.clone_from(context.waker()),
+            waiting => *waiting = Some(context.waker().clone()),
+        }
+        Poll::Pending
     }
 }
 
@@ -216,6 +223,12 @@ impl State {
 
     fn account(&mut self) {
         self.charge.set(self.answer_bytes + self.push_bytes + self.taken_bytes);
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
     }
 
     fn has_frames(&self) -> bool {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use hudhud_proto::AccountId;
+use std::task::{Context, Poll};
 
 /// The other end is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -12,9 +13,12 @@ pub struct Closed;
 /// One open connection that carries whole frames, in order, both ways.
 #[async_trait]
 pub trait Transport: Send {
-    /// Waits for the next frame; `None` once the other end closed or the connection broke. Cancel-safe: a cancelled
-    /// call loses no frame. Frames longer than [`hudhud_proto::limits::FRAME_BYTES_MAX`] end the connection.
-    async fn receive(&mut self) -> Option<Bytes>;
+    /// The next frame, once it is there; `None` once the other end closed, the connection broke, or something came that must
+    /// not, such as a frame longer than [`hudhud_proto::limits::FRAME_BYTES_MAX`]: then [`Self::refuse`] says so.
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>>;
+
+    /// Behind a `None`: tells the other end what it must not have sent, if that was it, and closes.
+    async fn refuse(&mut self) {}
 
     /// Writes frames in order, with one flush for all, and returns once the operating system has them. Waits where the
     /// other end does not read. A cancelled call may have written part: only [`Self::close`] may follow.

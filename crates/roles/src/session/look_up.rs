@@ -2,11 +2,12 @@
 
 use super::{Known, Session, Sessions, live, rows};
 use crate::tables;
-use futures_util::{StreamExt, stream};
+use futures_util::poll;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hudhud_ports::{GatewayRef, Result, Scan};
 use hudhud_proto::{AccountId, limits, v1};
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 /// Accounts that one look-up reads at the same time.
 const READS_MAX: usize = 32;
@@ -22,8 +23,19 @@ pub(super) enum Source {
     Database,
 }
 
-/// What a look-up found of each account.
-pub(super) type Found = BTreeMap<AccountId, Result<Vec<Session>>>;
+/// Whether a gateway holds its lease.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Alive,
+    Dead,
+}
+
+fn sessions_of(found: &Found) -> impl Iterator<Item = &Session> {
+    found.iter().filter_map(|(_, sessions)| sessions.as_ref().ok()).flatten()
+}
+
+/// What a look-up found of each account, in the order of accounts.
+pub(super) type Found = Vec<(AccountId, Result<Vec<Session>>)>;
 
 impl Sessions {
     /// The live sessions of these accounts, by account and device. Costs one read of the cache per account where it
@@ -38,16 +50,35 @@ impl Sessions {
     }
 
     async fn collect(&self, accounts: &[AccountId], source: Source) -> Result<Vec<Session>> {
-        let found = self.look_up(accounts.iter().copied().collect(), source).await;
-        let sets: Vec<Vec<Session>> = found.into_values().collect::<Result<_>>()?;
-        Ok(sets.into_iter().flatten().collect())
+        let mut accounts = accounts.to_vec();
+        accounts.sort_unstable();
+        accounts.dedup();
+        let mut sessions = Vec::with_capacity(accounts.len());
+        for (_, found) in self.look_up(accounts, source).await {
+            sessions.append(&mut found?);
+        }
+        Ok(sessions)
     }
 
-    /// The live sessions of each account, every account in the answer.
-    pub(super) async fn look_up(&self, accounts: BTreeSet<AccountId>, source: Source) -> Found {
-        let reads =
-            accounts.into_iter().map(|account| async move { (account, self.of_account(account, source).await) });
-        let mut found: Found = stream::iter(reads).buffer_unordered(READS_MAX).collect().await;
+    /// The live sessions of each account, every account in the answer. `accounts` are in order, each once.
+    pub(super) async fn look_up(&self, accounts: Vec<AccountId>, source: Source) -> Found {
+        let mut found = Found::with_capacity(accounts.len());
+        let mut waiting = FuturesUnordered::new();
+        for account in accounts {
+            if waiting.len() >= READS_MAX {
+                found.extend(waiting.next().await);
+            }
+            let mut read = Box::pin(async move { (account, self.of_account(account, source).await) });
+            // A cache of this process answers at once: nothing is to be scheduled then.
+            match poll!(read.as_mut()) {
+                Poll::Ready(answer) => found.push(answer),
+                Poll::Pending => waiting.push(read),
+            }
+        }
+        if !waiting.is_empty() {
+            found.extend(waiting.collect::<Vec<_>>().await);
+            found.sort_unstable_by_key(|(account, _)| *account);
+        }
         self.leave_out_dead(&mut found).await;
         found
     }
@@ -75,19 +106,28 @@ impl Sessions {
 
     /// Takes out the sessions of gateways that are gone, and has their rows marked as ended.
     async fn leave_out_dead(&self, found: &mut Found) {
-        let gateways: BTreeSet<GatewayRef> = found.values().flatten().flatten().map(|s| s.gateway.clone()).collect();
-        let mut dead_gateways = BTreeSet::new();
-        for gateway in gateways {
-            if !self.leases.is_alive(&self.services, &gateway).await {
-                dead_gateways.insert(gateway);
+        // There are few, and most sessions are on the same as the one before.
+        let mut gateways: Vec<(GatewayRef, Life)> = Vec::new();
+        for session in sessions_of(found) {
+            if gateways.iter().any(|(gateway, _)| *gateway == session.gateway) {
+                continue;
             }
+            let life = match self.leases.is_alive(&self.services, &session.gateway).await {
+                true => Life::Alive,
+                false => Life::Dead,
+            };
+            gateways.push((session.gateway.clone(), life));
         }
-        if dead_gateways.is_empty() {
+        gateways.retain(|(_, life)| *life == Life::Dead);
+        if gateways.is_empty() {
             return;
         }
+        let is_dead = |session: &mut Session| gateways.iter().any(|(gateway, _)| *gateway == session.gateway);
         let mut dead = Vec::new();
-        for sessions in found.values_mut().flatten() {
-            dead.extend(sessions.extract_if(.., |session| dead_gateways.contains(&session.gateway)));
+        for (_, sessions) in found {
+            if let Ok(sessions) = sessions {
+                dead.extend(sessions.extract_if(.., is_dead));
+            }
         }
         self.remove_later(dead);
     }

@@ -4,11 +4,13 @@ use crate::chance::Chance;
 use crate::world::World;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use hudhud_client::Closed;
 use hudhud_roles::gateway;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -93,7 +95,7 @@ impl Link {
             up: Signals::default(),
             down: Signals::default(),
         });
-        (DeviceEnd(link.clone()), ServerEnd(link.clone()), link)
+        (DeviceEnd(link.clone()), ServerEnd { link: link.clone(), next: None }, link)
     }
 
     /// Which device.
@@ -266,21 +268,32 @@ impl Drop for DeviceEnd {
 }
 
 /// The server's end: a socket, to a gateway. Dropping it cuts the connection.
-pub struct ServerEnd(Arc<Link>);
+pub struct ServerEnd {
+    link: Arc<Link>,
+    /// What comes next, while it is waited for.
+    next: Option<BoxFuture<'static, Item>>,
+}
 
 #[async_trait]
 impl gateway::Transport for ServerEnd {
-    async fn receive(&mut self) -> Option<Bytes> {
-        match self.0.take(End::Server).await {
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let link = &self.link;
+        let next = self.next.get_or_insert_with(|| {
+            let link = link.clone();
+            Box::pin(async move { link.take(End::Server).await })
+        });
+        let item = ready!(next.as_mut().poll(context));
+        self.next = None;
+        Poll::Ready(match item {
             Item::Frame(frame) => Some(frame),
             Item::End(_) => None,
-        }
+        })
     }
 
     async fn send(&mut self, frames: Vec<Bytes>) -> Result<(), gateway::Closed> {
         for frame in frames {
-            self.0.room(End::Server).await;
-            if !self.0.put(End::Server, Item::Frame(frame)) {
+            self.link.room(End::Server).await;
+            if !self.link.put(End::Server, Item::Frame(frame)) {
                 return Err(gateway::Closed);
             }
         }
@@ -288,14 +301,14 @@ impl gateway::Transport for ServerEnd {
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
-        self.0.put(End::Server, Item::End(Closed { code: Some(code), reason: reason.to_owned() }));
+        self.link.put(End::Server, Item::End(Closed { code: Some(code), reason: reason.to_owned() }));
     }
 }
 
 impl Drop for ServerEnd {
     fn drop(&mut self) {
         // Behind a close frame this is never read. A process that dies without power tells nobody: see `become_hole`.
-        self.0.put(End::Server, Item::End(Closed { code: None, reason: "the server closed the connection".into() }));
-        self.0.state.lock().up.reset = true;
+        self.link.put(End::Server, Item::End(Closed { code: None, reason: "the server closed the connection".into() }));
+        self.link.state.lock().up.reset = true;
     }
 }

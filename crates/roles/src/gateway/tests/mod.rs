@@ -20,6 +20,7 @@ use hudhud_proto::v1::{ErrorCode, ServerFrame, client_frame::Command};
 use hudhud_proto::{AccountId, MessageId};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
+use std::task::{Context, Poll};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, yield_now};
 
@@ -191,8 +192,8 @@ struct Channels {
 
 #[async_trait]
 impl Transport for Channels {
-    async fn receive(&mut self) -> Option<Bytes> {
-        self.frames.recv().await
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.frames.poll_recv(context)
     }
 
     async fn send(&mut self, frames: Vec<Bytes>) -> std::result::Result<(), Closed> {
