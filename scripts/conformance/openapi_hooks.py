@@ -94,6 +94,8 @@ def filter_failure(context, failure, case, response):
 def _known(somebody, name, value):
     if isinstance(value, dict):
         return {name: _known(somebody, name, inner) for name, inner in value.items()}
+    if name == "seqs" and isinstance(value, list):
+        return [1 if isinstance(seq, (int, float)) else seq for seq in value]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _number_as(name, value)
     if not isinstance(value, str):

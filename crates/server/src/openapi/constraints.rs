@@ -44,6 +44,7 @@ pub fn alternatives(message: &str) -> &'static [&'static str] {
 /// Which fields have to be there together, beyond [`required`] and [`alternatives`].
 pub fn combinations(message: &str) -> Option<Value> {
     let switched = json!({ "enum": ["SWITCH_ON", "SWITCH_OFF"] });
+    let named = json!({ "type": "string", "minLength": 1 });
     let said = json!({ "not": { "enum": ["REPORT_CATEGORY_UNSPECIFIED", 0] } });
     match message {
         "Content" => Some(json!([
@@ -57,9 +58,9 @@ pub fn combinations(message: &str) -> Option<Value> {
         ])),
         "Report" => Some(json!([
             { "required": ["conversation"],
-              "properties": { "conversation": not_null(), "category": said } },
+              "properties": { "conversation": named, "category": said } },
             { "required": ["account"],
-              "properties": { "category": said, "account": not_null(), "seqs": { "maxItems": 0 }, "contents": { "maxItems": 0 } } },
+              "properties": { "category": said, "account": named, "seqs": { "maxItems": 0 }, "contents": { "maxItems": 0 } } },
         ])),
         _ => None,
     }
@@ -125,6 +126,8 @@ pub fn of(message: &str, field: &str) -> Value {
         ("Received" | "Read", "seq") => json!({ "minimum": 1, "pattern": "^0*[1-9][0-9]{0,18}$" }),
         ("Content", "text") => json!({ "minLength": 1, "maxLength": limits::PAYLOAD_BYTES_MAX }),
         ("CreateGroup" | "AddMembers", "members") => json!({ "maxItems": limits::GROUP_MEMBERS_MAX - 1 }),
+        // Left out, or empty, which is the same to protobuf.
+        ("Report", "account" | "conversation") => json!({ "pattern": format!("^$|{ID}") }),
         ("Report", "text") => json!({ "maxLength": limits::REPORT_TEXT_BYTES_MAX }),
         ("Report", "seqs" | "contents") => json!({ "maxItems": limits::REPORT_ENTRIES_MAX }),
         ("WatchPresence", "accounts") => json!({ "maxItems": limits::WATCHED_MAX }),
