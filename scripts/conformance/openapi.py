@@ -19,7 +19,7 @@ OPTIONS = [
     f"--seed={SEED}",
     f"--max-examples={EXAMPLES}",
     "--generation-database=none",
-    "--workers=2",
+    "--workers=1",
     "--continue-on-failure",
     "--no-color",
 ]

@@ -3,7 +3,7 @@
 use super::{CLOSE_GRACE, FRAMES_TOGETHER_MAX, Finished, STALL_MAX, Task, Wire, Work, close, sleep};
 use crate::gateway::transport::Closed;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::poll;
 use futures_util::stream::StreamExt as _;
 use std::future::poll_fn;
@@ -92,7 +92,8 @@ impl Task {
         }
     }
 
-    /// Waits until what waits is written.
+    /// Waits until what waits is written. It was polled just now, and wakes this task when it can go on: polled again at once, it
+    /// would keep this task from letting others run.
     async fn wait_for(&mut self, mut sending: BoxFuture<'_, Result<(), Closed>>, work: &mut Work) -> bool {
         let connection = self.connection.clone();
         // A client that reads nothing for so long would not hear a ping either.
@@ -100,16 +101,20 @@ impl Task {
         let mut stalled = sleep(&self.gateway, STALL_MAX);
         let mut give_up: BoxFuture<'_, ()> =
             if self.closing { sleep(&self.gateway, CLOSE_GRACE) } else { Box::pin(connection.outbox.close_wanted()) };
+        let mut is_polled = true;
         loop {
+            let sent = poll_fn(|context| match std::mem::take(&mut is_polled) {
+                true => Poll::Pending,
+                false => sending.poll_unpin(context),
+            });
             tokio::select! {
                 biased;
-                // First: it may be what the others wait for, and it ends.
-                Some(finished) = work.next(), if !work.is_empty() => self.finished(work, finished),
-                sent = &mut sending => {
+                sent = sent => {
                     connection.outbox.written();
                     return sent.is_ok();
                 }
                 () = &mut give_up => return false,
+                Some(finished) = work.next(), if !work.is_empty() => self.finished(work, finished),
                 () = &mut stalled => {
                     if self.gateway.budget.is_tight() {
                         self.gateway.services.metrics.stalled.inc();
