@@ -117,7 +117,7 @@ pub(crate) struct Conversation {
     /// Messages of others behind the read mark.
     unread: BTreeSet<Seq>,
     early: BTreeMap<Seq, Entry>,
-    /// Up to here the server had nothing (more) that this account may see. Asked again on each connection.
+    /// Up to here the server had nothing (more) that this account may see. Asked again on each connection, and where pushes were missed.
     settled: Seq,
 }
 
@@ -167,7 +167,7 @@ impl Conversation {
         self.settled = self.settled.max(head);
     }
 
-    /// Another connection: what was settled may have changed meanwhile.
+    /// Another connection, or pushes were missed: what was settled may have changed meanwhile.
     pub(crate) fn unsettle(&mut self) {
         self.settled = Seq::ZERO;
     }

@@ -150,7 +150,7 @@ impl App {
                 self.notice = Some(Notice::Wrong(wrong.into()));
             }
             Event::Suspended { reason } => {
-                let wrong = format!("{}. What you wrote is kept; /online asks again", text::line(reason));
+                let wrong = format!("{} (/online asks again)", text::line(reason));
                 self.notice = Some(Notice::Wrong(wrong));
             }
             Event::Entry(entry) => {

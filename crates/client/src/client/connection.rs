@@ -94,15 +94,22 @@ impl Client {
         self.signals.connected(now);
         self.sync.connected(now);
         self.ask_receipts = Some((now, RECEIPTS_ASKED_MAX));
+        self.look_again();
+        for (id, conversation) in &self.conversations {
+            if conversation.row().kind == v1::ConversationKind::Unspecified {
+                self.questions.want(Question::Conversation(*id));
+            }
+            self.receipts.owe(conversation.row(), now);
+        }
+    }
+
+    /// Fetches again what the server is said to have and did not have when it was asked.
+    pub(super) fn look_again(&mut self) {
         for (id, conversation) in &mut self.conversations {
             conversation.unsettle();
             if conversation.is_behind() {
                 self.sync.behind(*id);
             }
-            if conversation.row().kind == v1::ConversationKind::Unspecified {
-                self.questions.want(Question::Conversation(*id));
-            }
-            self.receipts.owe(conversation.row(), now);
         }
     }
 

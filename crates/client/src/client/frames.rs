@@ -82,6 +82,8 @@ impl Client {
         // What is due already, after a connection, asks of more conversations.
         self.ask_receipts = self.ask_receipts.filter(|(at, _)| *at <= now).or(Some((now, RECEIPTS_ASKED_AGAIN_MAX)));
         self.sync.want_changes(now);
+        // What the server did not have when it was asked for, after a crash, may have been among them.
+        self.look_again();
     }
 
     /// An answer that is not an error.

@@ -4,11 +4,11 @@
 //! of the first record that must be there (8), the offset up to which each shard is committed (8 each), CRC-32 of these (4).
 //! Format 1 (`HUDHUDC1`) does not say which record is the first.
 
+use super::meta::Lock;
 use super::{Shared, State};
 use crate::files::replace;
 use bytes::BufMut;
 use parking_lot::MutexGuard;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -96,7 +96,7 @@ impl Commits {
 }
 
 /// Writes commits down while the bus is open, once more when it is closed, and deletes segments that nobody needs.
-pub(super) fn run(shared: &Shared, lock: File) {
+pub(super) fn run(shared: &Shared, lock: Lock) {
     let mut state = shared.state.lock();
     loop {
         while !state.commits_changed && !state.closed {
@@ -111,8 +111,7 @@ pub(super) fn run(shared: &Shared, lock: File) {
         }
     }
     drop(state);
-    // Closing the file frees it as well; an error changes nothing.
-    lock.unlock().ok();
+    drop(lock);
 }
 
 fn write_down(shared: &Shared, state: &mut MutexGuard<'_, State>) {

@@ -12,11 +12,22 @@ use std::path::Path;
 const FILE: &str = "meta";
 const LOCK: &str = "lock";
 
+/// A file that is locked for as long as this is held.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would not do: a program that is being started just now holds a copy of the file until it runs. Where this
+        // fails, closing is what is left.
+        self.0.unlock().ok();
+    }
+}
+
 /// A log that this process has to itself.
 pub(super) struct Meta {
     pub(super) epoch: u16,
     /// Locked until it is closed.
-    pub(super) lock: File,
+    pub(super) lock: Lock,
 }
 
 /// Takes the folder, and makes a log in it if there is none. If it had segments and they are gone, a new epoch begins; it is
@@ -25,14 +36,14 @@ pub(super) fn open(folder: &Path, shards: u32, reached: Position) -> Result<Meta
     let failed = |error| unavailable("open", folder, error);
     std::fs::create_dir_all(folder).map_err(failed)?;
     let lock = File::create(folder.join(LOCK)).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => {}
+    let lock = match lock.try_lock() {
+        Ok(()) => Lock(lock),
         Err(TryLockError::WouldBlock) => {
             let cause = format!("{} is open in another process: stop that one first", folder.display());
             return Err(refused(ErrorKind::Unavailable, cause));
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
-    }
+    };
     let is_empty = Segment::list(folder).map_err(failed)?.is_empty();
     let path = folder.join(FILE);
     let stored = match std::fs::read(&path) {
