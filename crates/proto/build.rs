@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-const FILES: [&str; 2] = ["hudhud/v1/protocol.proto", "hudhud/v1/log.proto"];
+const FILES: [&str; 3] = ["hudhud/v1/protocol.proto", "hudhud/v1/log.proto", "hudhud/v1/peers.proto"];
 
 fn main() {
     println!("cargo:rerun-if-changed=proto");

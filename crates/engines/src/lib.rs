@@ -14,6 +14,8 @@ mod files;
 pub mod fjall;
 #[cfg(feature = "embedded")]
 mod format;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 #[cfg(feature = "embedded")]
 pub mod log;
 #[cfg(feature = "embedded")]

@@ -12,6 +12,9 @@ use libtest_mimic::{Arguments, Trial};
 use std::sync::Arc;
 use tempfile::TempDir;
 
+#[cfg(feature = "grpc")]
+mod peers;
+
 /// A subject, and what must live as long as it does.
 type Made<Subject> = BoxFuture<'static, (Subject, Option<TempDir>)>;
 
@@ -128,22 +131,41 @@ const CACHES: &[Engine<cache::Subject>] = &[
     },
 ];
 
-const GATEWAYS: &[Engine<gateways::Subject>] = &[Engine {
-    name: "local",
-    variable: None,
-    make: || {
-        async {
-            let gateways = Arc::new(memory::Local::new());
-            let local = gateways.clone();
-            let register: gateways::Register = Arc::new(move |gateway, inbox| {
-                local.register(gateway, inbox);
-                std::future::ready(()).boxed()
-            });
-            (gateways::Subject { gateways, register }, None)
-        }
-        .boxed()
+const GATEWAYS: &[Engine<gateways::Subject>] = &[
+    Engine {
+        name: "local",
+        variable: None,
+        make: || {
+            async {
+                let gateways = Arc::new(memory::Local::new());
+                let local = gateways.clone();
+                let register: gateways::Register = Arc::new(move |gateway, inbox| {
+                    local.register(gateway, inbox);
+                    std::future::ready(()).boxed()
+                });
+                (gateways::Subject { gateways, register }, None)
+            }
+            .boxed()
+        },
     },
-}];
+    #[cfg(feature = "grpc")]
+    Engine {
+        name: "grpc",
+        variable: None,
+        make: || {
+            async {
+                let peers = Arc::new(peers::Peers::default());
+                let gateways = Arc::new(peers::remote(&peers));
+                let register: gateways::Register = Arc::new(move |gateway, inbox| {
+                    let peers = peers.clone();
+                    async move { peers.add(gateway, inbox).await }.boxed()
+                });
+                (gateways::Subject { gateways, register }, None)
+            }
+            .boxed()
+        },
+    },
+];
 
 fn trials<Subject: 'static>(
     port: &str,
