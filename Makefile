@@ -10,9 +10,8 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # Development builds are optimised a little (see Cargo.toml), are there in half the time of a release build, and are the
 # ones that the tests use too. RELEASE=1 is for machines that serve people.
 RELEASE ?=
-# What `run` and `chat` build. The whole workspace's choice of features, so that the tests find everything built; the
-# packages' own in a release.
-PROGRAMS := $(if $(RELEASE),--release --package hudhud-server --package hudhud-chat,--workspace) --bin hudhud --bin chat
+# What `run` and `chat` build: not more than they need. Tests build the engines of a cluster too.
+PROGRAMS := $(if $(RELEASE),--release) --package hudhud-server --package hudhud-chat --bin hudhud --bin chat
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(RELEASE),release,debug)
 
 # The chat profile: one person on one machine. `make chat PROFILE=bob` is somebody else.
@@ -101,7 +100,7 @@ conformance: deps ## Other people's suites and clients against the server
 
 .PHONY: overload
 overload: deps-build ## Honest traffic beside floods and slow readers, as a table. ARGS="--rounds 9"
-	@cargo build --locked $(PROGRAMS) $(if $(RELEASE),--package hudhud-e2e) --bin overload
+	@cargo build --locked $(PROGRAMS) --package hudhud-e2e --bin overload
 	@$(BIN)/overload $(ARGS)
 
 .PHONY: cluster-test

@@ -127,6 +127,12 @@ impl Wire {
         false
     }
 
+    /// Waits until the server closes the connection.
+    pub async fn closed(&mut self) {
+        let end = async { while let Some(Ok(_)) = self.socket.next().await {} };
+        tokio::time::timeout(PATIENCE, end).await.expect("the server closes it in time");
+    }
+
     /// What comes next, asked for or not.
     pub async fn event(&mut self) -> Event {
         match self.pushed.is_empty() {

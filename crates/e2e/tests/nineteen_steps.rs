@@ -23,7 +23,7 @@ async fn the_nineteen_steps(encoding: Encoding) {
     let mut engines = hudhud_server::open_engines(&config).await.expect("an empty folder opens");
     watch(&mut engines, &journal);
     let server = hudhud_server::start_on(config, engines).await.expect("a free port");
-    let balancer = Balancer::start(server.address(), journal.clone()).await;
+    let balancer = Balancer::start(server.address().expect("it has every role"), journal.clone()).await;
     let (mut alice, _) = Wire::register(balancer, encoding, "alice").await;
     let (mut bob, bobs) = Wire::register(balancer, encoding, "bob").await;
     // Presence is looked up beside the connection; let that end, so that what is noted now is the message's.

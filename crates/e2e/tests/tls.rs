@@ -32,7 +32,7 @@ async fn a_client_trusts_an_authority_of_its_own() {
     (config.tls.certificate_file, config.tls.key_file) = (Some(certificate), Some(key));
     let server = hudhud_server::start(config).await.expect("a free port");
     let settings = |authorities: PathBuf| Settings {
-        server: format!("wss://localhost:{}/v1/ws", server.address().port()),
+        server: format!("wss://localhost:{}/v1/ws", server.address().expect("it has every role").port()),
         authorities: Some(authorities),
         options: Options { name: "e2e".into(), active: true },
     };

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "cassandra")]
 mod address;
+mod addresses;
 #[cfg(feature = "cassandra")]
 pub mod cassandra;
 #[cfg(feature = "embedded")]
@@ -26,9 +27,10 @@ pub mod redis;
 pub mod remembered;
 mod runtime;
 
+pub use addresses::Addresses;
 #[cfg(feature = "embedded")]
 pub use format::{FORMAT, check as check_format, format_of};
 #[cfg(feature = "embedded")]
 pub use open::{Embedded, Moment};
-pub use open::{Engines, Migration, Mode, OpenError, Options, Urls, migrate, open};
+pub use open::{Engines, Migration, Mode, OpenError, Options, Urls, migrate, open, open_gateways, serve_gateway};
 pub use runtime::runtime;

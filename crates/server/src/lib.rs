@@ -19,6 +19,7 @@ pub mod http;
 pub mod listen;
 mod metered;
 pub mod openapi;
+mod peers;
 pub mod proxied;
 mod reach;
 mod room;

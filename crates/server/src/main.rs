@@ -232,11 +232,18 @@ impl Signals {
 }
 
 fn greet(config: &Config, running: &Running) {
-    let (url, operators) = (format!("{}://{}", running.scheme(), running.address()), running.operators_address());
-    let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
-    say(&format!("Hudhud {} listens on {url}, for its operators on http://{operators}", env!("CARGO_PKG_VERSION")));
-    say(&format!("  to chat      make chat, or: chat --server {url}"));
-    say(&format!("  data         {}", data.display()));
+    let (version, operators) = (env!("CARGO_PKG_VERSION"), running.operators_address());
+    match running.address().map(|address| format!("{}://{address}", running.scheme())) {
+        Some(url) => {
+            say(&format!("Hudhud {version} listens on {url}, for its operators on http://{operators}"));
+            say(&format!("  to chat      make chat, or: chat --server {url}"));
+        }
+        None => say(&format!("Hudhud {version} dispatches; it listens for its operators on http://{operators}")),
+    }
+    if !config.has_peers() {
+        let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+        say(&format!("  data         {}", data.display()));
+    }
     say(match config.registration.mode {
         RegistrationMode::Open => "  register     anybody may",
         RegistrationMode::Invite => "  register     by invite: members make them",

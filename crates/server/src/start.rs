@@ -1,7 +1,7 @@
 //! The order in which everything starts and stops.
 
 use crate::admin::{self, Admin};
-use crate::config::{Config, Limits, Networks, ProxyProtocol};
+use crate::config::{Config, Limits, Networks, ProxyProtocol, Role};
 use crate::crowd::{Bounds, Crowd};
 use crate::engines::{self, BusMetrics};
 use crate::exit::Failure;
@@ -10,16 +10,18 @@ use crate::files;
 use crate::http::{self, Http, HttpMetrics, Operators, Origins, Readiness};
 use crate::listen::{self, Encryption, Listen, Versions};
 use crate::openapi;
+use crate::peers::{self, Inbox};
 use crate::room::Room;
 use crate::roster;
 use crate::tls::{self, TlsMetrics};
 use axum::Router;
 use hudhud_engines::Engines;
+use hudhud_ports::Store;
 use hudhud_ports::memory::Local;
 use hudhud_roles::Services;
 use hudhud_roles::api::{self, Api};
 use hudhud_roles::dispatcher::Dispatcher;
-use hudhud_roles::gateway::Gateway;
+use hudhud_roles::gateway::{Budget, Gateway};
 use hudhud_roles::metrics::Metrics;
 use hudhud_roles::presence::Presence;
 use hudhud_roles::session::Sessions;
@@ -42,16 +44,18 @@ const RELEASE_POLLS_MAX: u32 = 400;
 
 /// A server that runs. Dropping it leaves it running; [`Running::stop`] ends it.
 pub struct Running {
-    public: Listening,
+    /// For clients, where this process serves any.
+    public: Option<Listening>,
     operators: Listening,
+    /// For other processes, where there are some and this one has a gateway.
+    peers: Option<Listening>,
     scheme: &'static str,
     first_invite: Option<String>,
     engines: Engines,
     local: Arc<Local>,
     readiness: Arc<Readiness>,
-    gateway: Arc<Gateway>,
-    dispatcher: Arc<Dispatcher>,
-    dispatching: JoinHandle<()>,
+    gateway: Option<Arc<Gateway>>,
+    dispatcher: Option<(Arc<Dispatcher>, JoinHandle<()>)>,
     alarm: Alarm,
     drain: Duration,
 }
@@ -79,10 +83,21 @@ pub async fn open_engines(config: &Config) -> Result<Engines, Failure> {
 pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failure> {
     config.check()?;
     let settings = Arc::new(config.settings()?);
-    // Before anything runs: nothing has to be stopped where the address is taken. Who connects already waits.
-    let (listener, public) = bind(config.listen, "--listen or HUDHUD_LISTEN")?;
+    // Before anything runs: nothing has to be stopped where an address is taken. Who connects already waits.
+    let has_gateway = config.has(Role::Gateway);
+    let public = match has_gateway || config.has(Role::Api) {
+        true => Some(bind(config.listen, "--listen or HUDHUD_LISTEN")?),
+        false => None,
+    };
     let choice = "--operators-listen or HUDHUD_OPERATORS__LISTEN";
     let (operators_listener, operators) = bind(config.operators.listen, choice)?;
+    let (inbox, peers) = match (config.peers.listen.filter(|_| has_gateway), &config.peers.secret) {
+        (Some(address), Some(secret)) => {
+            let (listener, listening) = bind(address, "HUDHUD_PEERS__LISTEN")?;
+            (Some(Inbox::new(&config, secret.clone(), listener, listening.address)), Some(listening))
+        }
+        _ => (None, None),
+    };
     let alarm = Alarm::default();
     let runtime = hudhud_engines::runtime();
     let (metrics, mut registry) = Metrics::new();
@@ -93,25 +108,19 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let tls_metrics = TlsMetrics::register(&mut registry);
     // The files that it names are read before anything runs, too.
     let clock = runtime.clock.clone();
-    let tls = tls::start(&config, clock, tls_metrics, &public.stop, &public.tasks)?;
+    let tls = match &public {
+        Some((_, public)) => tls::start(&config, clock, tls_metrics, &public.stop, &public.tasks)?,
+        None => None,
+    };
     let scheme = if tls.is_some() { "https" } else { "http" };
     let local = Arc::new(Local::new());
-    // One disk is full once, whichever database is told.
-    let room = |name| Arc::new(Room::of(name));
-    let store_room = room(if engines.embedded.is_some() { "store" } else { "messages" });
-    // What is one engine stays one: what is written to both databases is one call then.
-    let messages = fatal::store(&alarm, &store_room, engines.messages.clone());
-    let directory = match Arc::ptr_eq(&engines.messages, &engines.directory) {
-        true => messages.clone(),
-        false if engines.embedded.is_some() => fatal::store(&alarm, &store_room, engines.directory.clone()),
-        false => fatal::store(&alarm, &room("directory"), engines.directory.clone()),
-    };
+    let (messages, directory) = databases(&alarm, &engines);
     let services = Services {
+        gateways: peers::gateways(&config, &local, &directory)?,
         messages,
         directory,
         bus: fatal::bus(&alarm, engines.bus.clone()),
         cache: engines.cache.clone(),
-        gateways: local.clone(),
         runtime,
         settings,
         metrics: Arc::new(metrics),
@@ -120,37 +129,36 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let sessions = Arc::new(Sessions::new(&services));
     let presence = Arc::new(Presence::new(&services, sessions.clone()));
     let api = Arc::new(Api::new(services.clone(), sessions.clone(), presence.clone()));
-    let gateway = Gateway::new(services.clone(), api.clone(), sessions.clone(), presence.clone(), &config.gateway, "");
-    local.register(gateway.reference().clone(), gateway.clone());
-    gateway.start().await.map_err(unopened)?;
+    let gateway = has_gateway.then(|| {
+        let address = inbox.as_ref().map_or("", |inbox| &inbox.address);
+        Gateway::new(services.clone(), api.clone(), sessions.clone(), presence, &config.gateway, address)
+    });
+    if let Some(gateway) = &gateway {
+        local.register(gateway.reference().clone(), gateway.clone());
+        // Before the lease says where it is.
+        if let (Some(inbox), Some(peers)) = (inbox, &peers) {
+            inbox.serve(gateway.reference().clone(), gateway.clone(), peers.stop.clone(), &peers.tasks);
+        }
+        gateway.start().await.map_err(unopened)?;
+    }
 
     roster::complete(&services, engines.embedded.as_ref()).await?;
     let readiness = Arc::new(Readiness::default());
-    let dispatcher = Dispatcher::new(services.clone(), sessions);
-    let dispatching = tokio::spawn(dispatch(dispatcher.clone(), alarm.clone(), readiness.clone()));
-    let first_invite = api::first_invite(&services).await.map_err(unopened)?.map(|invite| invite.code);
+    let dispatcher = config.has(Role::Dispatcher).then(|| {
+        let dispatcher = Dispatcher::new(services.clone(), sessions);
+        let dispatching = tokio::spawn(dispatch(dispatcher.clone(), alarm.clone(), readiness.clone()));
+        (dispatcher, dispatching)
+    });
+    let first_invite = match config.has(Role::Api) {
+        true => api::first_invite(&services).await.map_err(unopened)?.map(|invite| invite.code),
+        false => None,
+    };
 
-    let mut limits = config.limits;
+    let mut limits = config.limits.clone();
     limits.connections_max = files::connections_max(limits.connections_max);
     let memory_bytes_max = limits.memory_bytes_max();
-    let crowd = Crowd::new(Bounds::from(&limits), http_metrics.clone());
-    let schema = openapi::Schema::load();
-    let http = Arc::new(Http {
-        api: api.clone(),
-        gateway: gateway.clone(),
-        runtime: services.runtime.clone(),
-        readiness: readiness.clone(),
-        metrics: http_metrics.clone(),
-        openapi: openapi::document(&schema).to_string().into(),
-        schema,
-        origins: Origins::new(&config.allowed_origins),
-        crowd: crowd.clone(),
-        trusted_proxies: config.trusted_proxies.clone(),
-        body_timeout: Duration::from_millis(limits.body_timeout_ms),
-        sockets: public.tasks.clone(),
-    });
     let admin = Admin {
-        api,
+        api: api.clone(),
         limits: limits.clone(),
         rates: config.rates.clone(),
         embedded: engines.embedded.clone(),
@@ -168,27 +176,50 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         admin::socket::listen(&config.data, for_operators.clone(), operators.stop.clone(), &operators.tasks);
     }
     operators.run(operators_listener, for_operators, limits.clone());
-    let listen = Listen {
-        refusing: http::refusing_router(&http),
-        encryption: tls.map(|tls| Encryption { tls, plain: http::plain_router(&http) }),
-        router: http::router(http),
-        versions: Versions::Http1And2,
-        limits,
-        crowd,
-        trusted_proxies: config.trusted_proxies,
-        proxy_protocol: config.proxy_protocol,
-        metrics: http_metrics,
-        stop: public.stop.clone(),
-        connections: public.tasks.clone(),
-    };
-    public.tasks.spawn(listen.run(listener));
+    let public = public.map(|(listener, public)| {
+        let crowd = Crowd::new(Bounds::from(&limits), http_metrics.clone());
+        let schema = openapi::Schema::load();
+        let http = Arc::new(Http {
+            api,
+            takes_commands: config.has(Role::Api),
+            budget: gateway.as_ref().map_or_else(|| Budget::of(&services), |gateway| gateway.budget().clone()),
+            gateway: gateway.clone(),
+            runtime: services.runtime.clone(),
+            readiness: readiness.clone(),
+            metrics: http_metrics.clone(),
+            openapi: openapi::document(&schema).to_string().into(),
+            schema,
+            origins: Origins::new(&config.allowed_origins),
+            crowd: crowd.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            body_timeout: Duration::from_millis(limits.body_timeout_ms),
+            sockets: public.tasks.clone(),
+        });
+        let listen = Listen {
+            refusing: http::refusing_router(&http),
+            encryption: tls.map(|tls| Encryption { tls, plain: http::plain_router(&http) }),
+            router: http::router(http),
+            versions: Versions::Http1And2,
+            limits,
+            crowd,
+            trusted_proxies: config.trusted_proxies.clone(),
+            proxy_protocol: config.proxy_protocol,
+            metrics: http_metrics,
+            stop: public.stop.clone(),
+            connections: public.tasks.clone(),
+        };
+        public.tasks.spawn(listen.run(listener));
+        public
+    });
     readiness.ready();
-    let (address, operators_address) = (public.address, operators.address);
-    tracing::info!(%address, %operators_address, gateway = config.gateway, memory_bytes_max, "listening");
+    let (address, operators_address) = (public.as_ref().map(|public| public.address), operators.address);
+    let (roles, gateway_name) = (&config.roles, &config.gateway);
+    tracing::info!(?roles, ?address, %operators_address, gateway = gateway_name, memory_bytes_max, "started");
     let drain = Duration::from_millis(config.drain_ms);
     Ok(Running {
         public,
         operators,
+        peers,
         scheme,
         first_invite,
         engines,
@@ -196,10 +227,24 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         readiness,
         gateway,
         dispatcher,
-        dispatching,
         alarm,
         drain,
     })
+}
+
+/// Both databases, watched.
+fn databases(alarm: &Alarm, engines: &Engines) -> (Arc<dyn Store>, Arc<dyn Store>) {
+    // One disk is full once, whichever database is told.
+    let room = |name| Arc::new(Room::of(name));
+    let store_room = room(if engines.embedded.is_some() { "store" } else { "messages" });
+    let messages = fatal::store(alarm, &store_room, engines.messages.clone());
+    let directory = match Arc::ptr_eq(&engines.messages, &engines.directory) {
+        // What is one engine stays one: what is written to both databases is one call then.
+        true => messages.clone(),
+        false if engines.embedded.is_some() => fatal::store(alarm, &store_room, engines.directory.clone()),
+        false => fatal::store(alarm, &room("directory"), engines.directory.clone()),
+    };
+    (messages, directory)
 }
 
 /// An engine that was opened and does not work.
@@ -256,9 +301,9 @@ async fn dispatch(dispatcher: Arc<Dispatcher>, alarm: Alarm, readiness: Arc<Read
 }
 
 impl Running {
-    /// Where it listens, with the port that was taken for port 0.
-    pub fn address(&self) -> SocketAddr {
-        self.public.address
+    /// Where it listens for clients, with the port that was taken for port 0; none where no role of it serves them.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.public.as_ref().map(|public| public.address)
     }
 
     /// What its URLs begin with: `https` where it speaks TLS itself, else `http`.
@@ -288,22 +333,32 @@ impl Running {
     /// `drain_ms` and some seconds at most.
     pub async fn stop(self) {
         self.readiness.draining();
-        self.gateway.drain(self.drain).await;
-        self.public.stop().await;
-        self.dispatcher.stop();
-        if tokio::time::timeout(FINISH_TIMEOUT, self.dispatching).await.is_err() {
-            tracing::warn!("the dispatcher did not end in time; it goes on behind its last commit at the next start");
+        if let Some(gateway) = &self.gateway {
+            gateway.drain(self.drain).await;
+        }
+        if let Some(public) = &self.public {
+            public.stop().await;
+        }
+        if let Some((dispatcher, dispatching)) = self.dispatcher {
+            dispatcher.stop();
+            if tokio::time::timeout(FINISH_TIMEOUT, dispatching).await.is_err() {
+                tracing::warn!("the dispatcher did not end in time; it goes on behind its last commit at the next start");
+            }
+        }
+        if let Some(peers) = &self.peers {
+            peers.stop().await;
         }
         self.operators.stop().await;
-        // The gateways know the gateway and it knows them: whoever does not cut that keeps the engines.
-        self.local.unregister(self.gateway.reference());
+        if let Some(gateway) = &self.gateway {
+            // The gateways know the gateway and it knows them: whoever does not cut that keeps the engines.
+            self.local.unregister(gateway.reference());
+        }
         let stores = [Arc::downgrade(&self.engines.messages), Arc::downgrade(&self.engines.directory)];
         let bus = Arc::downgrade(&self.engines.bus);
         if let Err(error) = self.engines.close().await {
             tracing::warn!(%error, "an engine was not closed; the next start recovers it");
         }
         drop(self.gateway);
-        drop(self.dispatcher);
         // Another server may open the same folder now: tasks that clean up behind a request let go of it within moments.
         for _ in 0..RELEASE_POLLS_MAX {
             if bus.strong_count() == 0 && stores.iter().all(|store| store.strong_count() == 0) {

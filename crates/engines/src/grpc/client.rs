@@ -4,6 +4,7 @@ use super::codec::Codec;
 use super::{
     CONNECT_TIMEOUT, ENGINE, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, PUSH, Secret, WINDOW_BYTES, wire,
 };
+use crate::Addresses;
 use async_trait::async_trait;
 use futures_util::stream;
 use hudhud_ports::{Delivery, Error, ErrorKind, GatewayRef, Gateways, Result, Target};
@@ -23,13 +24,6 @@ const QUEUE_MAX: usize = 256;
 const UNANSWERED_MAX: usize = 256;
 /// Parts that wait to be written.
 const UNWRITTEN_MAX: usize = 8;
-
-/// Where gateways are.
-#[async_trait]
-pub trait Addresses: Send + Sync + 'static {
-    /// `host:port` where this run of a gateway takes pushes; none where it is over.
-    async fn of(&self, gateway: &GatewayRef) -> Result<Option<String>>;
-}
 
 /// [`Gateways`] of other processes.
 pub struct Remote {

@@ -2,7 +2,7 @@
 //!
 //! A process that pushes has one stream to each run of each gateway, a [`Link`](client) with a task of its own. Batches go one
 //! way and outcomes come back in the same order, so nothing needs a number. A link that breaks fails what is under way on it,
-//! and is gone; the next push makes another. Where a gateway is comes from [`Addresses`], which asks for its lease.
+//! and is gone; the next push makes another. Where a gateway is comes from [`crate::Addresses`], which asks for its lease.
 //!
 //! [`serve`] is the other end. Both know the cluster's [`Secret`]; what goes between them is not encrypted: it belongs on a
 //! network of the cluster's own.
@@ -13,7 +13,7 @@ mod secret;
 mod server;
 mod wire;
 
-pub use client::{Addresses, Remote};
+pub use client::Remote;
 pub use secret::{SECRET_BYTES_MIN, Secret};
 pub use server::serve;
 

@@ -1,7 +1,8 @@
 //! Gateways at ports of this machine, for tests.
 
 use async_trait::async_trait;
-use hudhud_engines::grpc::{Addresses, Remote, Secret, serve};
+use hudhud_engines::Addresses;
+use hudhud_engines::grpc::{Remote, Secret, serve};
 use hudhud_ports::{GatewayInbox, GatewayRef, Result};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;

@@ -23,6 +23,11 @@ impl Local {
         self.inboxes.write().insert(gateway, inbox);
     }
 
+    /// Whether this incarnation of a gateway is of this process.
+    pub fn has(&self, gateway: &GatewayRef) -> bool {
+        self.inboxes.read().contains_key(gateway)
+    }
+
     /// From now on none of its targets is there.
     pub fn unregister(&self, gateway: &GatewayRef) {
         self.inboxes.write().remove(gateway);

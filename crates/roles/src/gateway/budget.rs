@@ -5,6 +5,7 @@
 //! slowly runs into its share, while who reads as fast as others write needs next to nothing, and always finds that much.
 //! A quarter is for answers, which can't be dropped: pages are what a lagging client then asks for.
 
+use crate::services::Services;
 use hudhud_proto::ProtocolError;
 use hudhud_proto::command::CommandInfo;
 use hudhud_proto::v1::ErrorCode;
@@ -30,6 +31,11 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// That of a process, none of it used.
+    pub fn of(services: &Services) -> Arc<Self> {
+        Self::new(services.settings.buffer_bytes_max, services.metrics.buffer_bytes.clone())
+    }
+
     /// Of so many bytes, none of them used. The gauge shows what is.
     pub(super) fn new(bytes_max: usize, gauge: Gauge) -> Arc<Self> {
         Arc::new(Self { bytes_max, used: AtomicUsize::new(0), gauge })

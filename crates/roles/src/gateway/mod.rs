@@ -78,7 +78,7 @@ impl Gateway {
         let reference = GatewayRef { name: name.into(), incarnation };
         let lease = Lease::new(&services, reference.clone(), address);
         let registry = Registry::new();
-        let budget = Budget::new(services.settings.buffer_bytes_max, services.metrics.buffer_bytes.clone());
+        let budget = Budget::of(&services);
         Arc::new(Self { services, api, sessions, presence, reference, lease, registry, budget })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::services::Services;
 use crate::tables;
-use hudhud_ports::{Error, ErrorKind, GatewayRef, Result};
+use hudhud_ports::{Error, ErrorKind, GatewayRef, Result, Store};
 use hudhud_proto::v1;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -98,6 +98,23 @@ impl Lease {
         let write = tables::put(tables::lease(&self.gateway.name), &row, version);
         self.services.directory.write(vec![write]).await?;
         Ok(version)
+    }
+}
+
+/// Where a run of a gateway takes what other processes push, as its lease says; none where another run has the lease.
+///
+/// # Errors
+/// Where the lease can't be read, or the gateway said no address.
+pub async fn address(directory: &dyn Store, gateway: &GatewayRef) -> Result<Option<String>> {
+    let row = directory.get(tables::lease(&gateway.name)).await?;
+    let lease = row.as_ref().map(tables::read::<v1::LeaseRow>).transpose()?;
+    match lease.filter(|lease| lease.incarnation == gateway.incarnation) {
+        None => Ok(None),
+        Some(lease) if lease.address.is_empty() => {
+            let why = format!("gateway {} says no address for other processes: give it peers.listen", gateway.name);
+            Err(Error::new(ErrorKind::Unavailable, "lease", "address").because(why))
+        }
+        Some(lease) => Ok(Some(lease.address)),
     }
 }
 

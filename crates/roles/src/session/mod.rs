@@ -16,7 +16,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use lease::Lease;
+pub use lease::{Lease, address};
 
 use crate::services::Services;
 use crate::tables;

@@ -107,10 +107,10 @@ pub const SECTIONS: &[Section] = &[
                 .flag("--data"),
             key(
                 "roles",
-                All(&["gateway", "api", "dispatcher"]),
+                Subset(&["gateway", "api", "dispatcher"]),
                 "",
-                "What this process does. All roles run in one process \
-                for now.",
+                "What this process does: \"gateway\" (holds WebSockets), \"api\" (commands over HTTP), \"dispatcher\" (takes \
+                from the bus, puts in order, delivers). All of it, but on engines that processes share: docs/cluster.md.",
             ),
             key("gateway", Text(1, 64), "", "This gateway's name, unique in the cluster.").flag("--gateway"),
             key("shards", Number(1, 4_096), "shards", "Shards of the bus, fixed when the data folder is made.")
@@ -227,6 +227,27 @@ pub const SECTIONS: &[Section] = &[
             key("engines.cache", Engine, "", "The cache of sessions. Without a URL: in the memory of this process.")
                 .flag("--cache")
                 .example("\"memory:\""),
+        ],
+    },
+    Section {
+        name: "peers",
+        many: false,
+        needs: &["secret"],
+        about: "The other processes, where there are some: on a bus that processes share (docs/cluster.md). What goes between \
+            them is not encrypted: let it go over a network of their own.",
+        keys: &[
+            key(
+                "peers.secret",
+                Secret(32),
+                "",
+                "What processes of one cluster know each other by: the same for all of them. Best in a file of its own: \
+                HUDHUD_PEERS__SECRET_FILE.",
+            )
+            .example("\"...\""),
+            key("peers.listen", Address, "", "Where a gateway takes what other processes push to its connections.")
+                .example("\"10.0.0.5:8082\""),
+            key("peers.address", Place, "", "What others are told of where that is. Without it: peers.listen.")
+                .example("\"node-1.example:8082\""),
         ],
     },
     Section {

@@ -10,8 +10,8 @@ pub enum Kind {
     Text(usize, usize),
     /// One of these.
     Choice(&'static [&'static str]),
-    /// Each of these, in any order.
-    All(&'static [&'static str]),
+    /// Some of these, each once, in any order.
+    Subset(&'static [&'static str]),
     /// A whole number, from and to.
     Number(u64, u64),
     /// True or false.
@@ -22,6 +22,10 @@ pub enum Kind {
     Path,
     /// The URL of an engine. It may hold a password: nothing shows it.
     Engine,
+    /// A secret of visible ASCII, of at least so many bytes: nothing shows it.
+    Secret(usize),
+    /// A name or an address of a machine, with a port.
+    Place,
     /// Addresses and networks.
     Networks,
     /// Origins of web pages.
@@ -42,8 +46,9 @@ impl Kind {
         match self {
             Self::Text(min, max) => value.as_str().is_some_and(|text| (min..=max).contains(&text.len())),
             Self::Choice(names) => value.as_str().is_some_and(|text| names.contains(&text)),
-            Self::All(names) => texts(value).is_some_and(|texts| {
-                texts.len() == names.len() && names.iter().all(|name| texts.iter().any(|text| text == name))
+            Self::Subset(names) => texts(value).is_some_and(|texts| {
+                let is_new = |at: usize| names.contains(&&*texts[at]) && !texts[..at].contains(&texts[at]);
+                !texts.is_empty() && (0..texts.len()).all(is_new)
             }),
             Self::Number(min, max) => {
                 value.as_integer().is_some_and(|number| u64::try_from(number).is_ok_and(|n| (min..=max).contains(&n)))
@@ -54,6 +59,10 @@ impl Kind {
             Self::Engine => {
                 value.as_str().is_some_and(|text| text.split_once(':').is_some_and(|(it, _)| !it.is_empty()))
             }
+            Self::Secret(min) => {
+                value.as_str().is_some_and(|text| text.len() >= min && text.bytes().all(|byte| byte.is_ascii_graphic()))
+            }
+            Self::Place => value.as_str().is_some_and(is_place),
             Self::Networks => texts(value).is_some_and(|texts| Networks::try_from(texts).is_ok()),
             Self::Origins => texts(value).is_some_and(|texts| texts.iter().all(|text| is_origin(text))),
             Self::Names => {
@@ -69,12 +78,14 @@ impl Kind {
         match self {
             Self::Text(min, max) => format!("text of {min} to {max} bytes"),
             Self::Choice(names) => format!("one of {}", quoted(names)),
-            Self::All(names) => format!("a list of {}, for now all of them", quoted(names)),
+            Self::Subset(names) => format!("a list of some of {}, each once", quoted(names)),
             Self::Number(min, max) => format!("a whole number from {min} to {max}"),
             Self::Switch => "true or false".to_owned(),
             Self::Address => "an address with a port, such as \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Engine => "the URL of an engine, such as \"embedded:/var/lib/hudhud\"".to_owned(),
+            Self::Secret(min) => format!("a secret of {min} visible ASCII characters or more"),
+            Self::Place => "a machine and a port, such as \"10.0.0.5:8082\" or \"node-1.example:8082\"".to_owned(),
             Self::Networks => "a list of addresses and networks, such as [\"10.0.0.7\", \"fd00::/8\"]".to_owned(),
             Self::Origins => "a list of origins, such as [\"https://chat.example\"]".to_owned(),
             Self::Names => "a list of names, such as [\"chat.example\"]".to_owned(),
@@ -90,18 +101,24 @@ impl Kind {
             Self::Number(..) => text.trim().parse::<i64>().map_or_else(|_| text.into(), Value::from),
             Self::Switch => text.trim().parse::<bool>().map_or_else(|_| text.into(), Value::from),
             Self::Rate => inline(text).unwrap_or_else(|| text.into()),
-            Self::All(_) | Self::Networks | Self::Origins | Self::Names if text.trim_start().starts_with('[') => {
+            Self::Subset(_) | Self::Networks | Self::Origins | Self::Names if text.trim_start().starts_with('[') => {
                 inline(text).unwrap_or_else(|| text.into())
             }
-            Self::All(_) | Self::Networks | Self::Origins | Self::Names => Value::Array(list()),
+            Self::Subset(_) | Self::Networks | Self::Origins | Self::Names => Value::Array(list()),
             _ => text.into(),
         }
     }
 
     /// Whether messages may show a value.
     pub fn is_secret(self) -> bool {
-        self == Self::Engine
+        matches!(self, Self::Engine | Self::Secret(_))
     }
+}
+
+/// A host and a port, as a URL has them.
+fn is_place(text: &str) -> bool {
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '@', ' ', '?', '#']);
+    text.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// A value that is written as in a file.

@@ -12,6 +12,7 @@ mod layers;
 mod limits;
 mod networks;
 mod page;
+mod peers;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -23,6 +24,7 @@ pub use layers::{Layers, Origin};
 pub use limits::{Limits, Rate, Rates};
 pub use networks::Networks;
 pub use page::{default_file, page};
+pub use peers::Peers;
 pub use tls::{Acme, Source, Tls};
 
 use hudhud_roles::settings::{self, PasswordCost, Settings};
@@ -39,7 +41,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder of the embedded engines.
     pub data: PathBuf,
-    /// What this process does. All roles run in one process for now.
+    /// What this process does.
     pub roles: Vec<Role>,
     /// This gateway's name, unique in the cluster.
     pub gateway: String,
@@ -59,6 +61,8 @@ pub struct Config {
     pub operators: Operators,
     /// Which products keep the data.
     pub engines: Engines,
+    /// The other processes.
+    pub peers: Peers,
     /// Who may register.
     pub registration: Registration,
     /// Backends whose JWTs log in.
@@ -183,6 +187,7 @@ impl Default for Config {
             tls: Tls::default(),
             operators: Operators::default(),
             engines: Engines::default(),
+            peers: Peers::default(),
             registration: Registration::default(),
             jwt_issuers: Vec::new(),
             log: Log::default(),
@@ -217,6 +222,11 @@ impl Default for Log {
 }
 
 impl Config {
+    /// Whether this process has a role.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
     /// What the roles are to know of it. Reads the keys of the JWT issuers from their files.
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         let jwt_issuers = self.jwt_issuers.iter().map(JwtIssuer::load).collect::<Result<_, _>>()?;
@@ -266,6 +276,7 @@ impl Config {
             }
         }
         self.tls.chosen()?;
+        self.agree_on_peers()?;
         let mut issuers: Vec<&str> = self.jwt_issuers.iter().map(|issuer| issuer.issuer.as_str()).collect();
         issuers.sort_unstable();
         if let Some(pair) = issuers.windows(2).find(|pair| pair[0] == pair[1]) {

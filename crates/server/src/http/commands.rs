@@ -27,6 +27,9 @@ pub async fn command(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
+    if !http.takes_commands {
+        return Err(Problem::not_found("this process takes no commands over HTTP: those with the role api do"));
+    }
     let info = path.ok().and_then(|Path(name)| command::find(&name)).ok_or_else(no_such_command)?;
     if info.access == Access::Connection {
         let detail = format!("{} is about a connection: send it over the WebSocket at /v1/ws", info.name);
@@ -42,9 +45,9 @@ pub async fn command(
         span.record("device", tracing::field::display(caller.device));
     }
     // Of what waits in memory for clients; held until the answer is written.
-    let mut charge = http.gateway.budget().charge();
+    let mut charge = http.budget.charge();
     let body = read(&http, &parts.headers, body, &mut charge).await?;
-    if !http.gateway.budget().admits(info) {
+    if !http.budget.admits(info) {
         return Err(Budget::deferred().into());
     }
     let mut command = command::from_json(info.name, &body)?;

@@ -35,7 +35,7 @@ use bytes::Bytes;
 use hudhud_ports::Runtime;
 use hudhud_proto::v1::ErrorCode;
 use hudhud_roles::api::Api;
-use hudhud_roles::gateway::Gateway;
+use hudhud_roles::gateway::{Budget, Gateway};
 use problem::Problem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +49,12 @@ const NO_ROOM_RETRY_MS: u32 = 5_000;
 pub struct Http {
     /// All commands.
     pub api: Arc<Api>,
-    /// Where WebSockets go.
-    pub gateway: Arc<Gateway>,
+    /// Whether they are taken over HTTP.
+    pub takes_commands: bool,
+    /// Where WebSockets go; none where this process takes none.
+    pub gateway: Option<Arc<Gateway>>,
+    /// The memory that everything shares which waits for a client.
+    pub budget: Arc<Budget>,
     /// Time and randomness.
     pub runtime: Runtime,
     /// Whether requests are wanted.

@@ -37,6 +37,9 @@ pub async fn upgrade(
         Ok(upgrade) => upgrade.protocols(Encoding::ALL.map(Encoding::subprotocol)),
         Err(rejection) => return not_an_upgrade(&rejection),
     };
+    let Some(gateway) = http.gateway.clone() else {
+        return Problem::not_found("this process holds no WebSockets: gateways do").into_response();
+    };
     if let Some(why) = http.readiness.refusal() {
         return Problem::unavailable(why, 1_000).into_response();
     }
@@ -65,7 +68,7 @@ pub async fn upgrade(
     let around = (parts.version != Version::HTTP_11).then(|| connection.busy());
     let sockets = http.sockets.clone();
     open(upgrade, FRAME_BYTES_MAX, &sockets, place, around, move |messages| async move {
-        http.gateway.clone().serve(Box::new(Socket::new(messages, encoding)), encoding, address).await;
+        gateway.serve(Box::new(Socket::new(messages, encoding)), encoding, address).await;
     })
 }
 

@@ -66,7 +66,7 @@ impl Server {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.running.address()
+        self.running.address().expect("it has every role")
     }
 
     pub async fn stop(self) -> TempDir {
