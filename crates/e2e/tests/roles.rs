@@ -112,11 +112,12 @@ async fn messages_and_receipts_cross_processes() {
     let (first, at_first) = cluster.start("first", &[Role::Gateway]).await;
     let (second, at_second) = cluster.start("second", &[Role::Gateway]).await;
     let (api, at_api) = cluster.start("api", &[Role::Api]).await;
-    let [at_first, at_second, at_api] = [at_first, at_second, at_api].map(|address| address.expect("it serves clients"));
+    let [at_first, at_second, at_api] =
+        [at_first, at_second, at_api].map(|address| address.expect("it serves clients"));
 
     let (mut alice, alices) = Wire::register(at_first, Encoding::Protobuf, "alice").await;
     let (mut bob, bobs) = Wire::register(at_second, Encoding::Json, "bob").await;
-    let watch = WatchPresence { accounts: vec![bobs.account.clone()], ..Default::default() };
+    let watch = WatchPresence { accounts: vec![bobs.account.clone()] };
     let Event::PresenceList(presences) = alice.ask(Command::WatchPresence(watch)).await else { panic!("no presences") };
     assert!(presences.accounts[0].online, "bob is on another gateway: {presences:?}");
 
@@ -170,7 +171,7 @@ async fn a_revoked_token_is_shut_out_everywhere() {
     let (address, at_api) = (address.expect("it serves clients"), at_api.expect("it serves clients"));
 
     let (mut alice, alices) = Wire::register(address, Encoding::Protobuf, "alice").await;
-    let create = hudhud_proto::v1::CreateToken { label: "bot".into(), valid_s: 3_600, ..Default::default() };
+    let create = hudhud_proto::v1::CreateToken { label: "bot".into(), valid_s: 3_600 };
     let Event::TokenCreated(created) = alice.ask(Command::CreateToken(create)).await else { panic!("no token") };
     let mut bot = Wire::connect(address, Encoding::Protobuf).await;
     bot.hello(&created.token).await;

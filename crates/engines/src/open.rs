@@ -2,10 +2,10 @@
 
 #[cfg(feature = "cassandra")]
 use crate::cassandra;
-#[cfg(feature = "redis")]
-use crate::redis;
 #[cfg(feature = "grpc")]
 use crate::grpc;
+#[cfg(feature = "redis")]
+use crate::redis;
 use crate::{Addresses, remembered};
 #[cfg(feature = "embedded")]
 use crate::{fjall, format, log, moka};

@@ -337,8 +337,20 @@ const STORED: &[Golden] = &golden! {
         "0a2d0a100101010101010101010101010101010112100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d188080b79c91898603";
 };
 
+#[rustfmt::skip]
+const BETWEEN_PROCESSES: &[Golden] = &golden! {
+    PushBatch r#"{"gateway":"east","incarnation":"7","deliveries":[{"targets":[{"account":"AQEBAQEBAQEBAQEBAQEBAQ==","device":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","connection":"9"}],"frame":"KgIIKQ=="}]}"#
+        "0a046561737410071a2e0a042a02082922260a100101010101010101010101010101010112100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d1809";
+    PushBatch r#"{"gateway":"east","incarnation":"7","deliveries":[{"targets":[{"account":"AQEBAQEBAQEBAQEBAQEBAQ==","device":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","connection":"9"}],"revoked":"BwcHBwcHBwcHBwcHBwcHBw=="}]}"#
+        "0a046561737410071a3a12100707070707070707070707070707070722260a100101010101010101010101010101010112100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d1809";
+    PushBatch r#"{"gateway":"east","incarnation":"7","deliveries":[{"targets":[{"account":"AQEBAQEBAQEBAQEBAQEBAQ==","device":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","connection":"9"}],"suspended":{}}]}"#
+        "0a046561737410071a2a1a0022260a100101010101010101010101010101010112100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d1809";
+    PushOutcome r#"{"absent":[{"account":"AQEBAQEBAQEBAQEBAQEBAQ==","device":"DQ0NDQ0NDQ0NDQ0NDQ0NDQ==","connection":"9"}]}"#
+        "0a260a100101010101010101010101010101010112100d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d1809";
+};
+
 fn rows() -> impl Iterator<Item = &'static Golden> {
-    CLIENT_FRAMES.iter().chain(SERVER_FRAMES).chain(STORED)
+    CLIENT_FRAMES.iter().chain(SERVER_FRAMES).chain(STORED).chain(BETWEEN_PROCESSES)
 }
 
 /// Every message's bytes are what they were when its row was written, in both encodings and both directions.

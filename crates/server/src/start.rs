@@ -342,7 +342,9 @@ impl Running {
         if let Some((dispatcher, dispatching)) = self.dispatcher {
             dispatcher.stop();
             if tokio::time::timeout(FINISH_TIMEOUT, dispatching).await.is_err() {
-                tracing::warn!("the dispatcher did not end in time; it goes on behind its last commit at the next start");
+                tracing::warn!(
+                    "the dispatcher did not end in time; it goes on behind its last commit at the next start"
+                );
             }
         }
         if let Some(peers) = &self.peers {
@@ -355,12 +357,13 @@ impl Running {
         }
         let stores = [Arc::downgrade(&self.engines.messages), Arc::downgrade(&self.engines.directory)];
         let bus = Arc::downgrade(&self.engines.bus);
+        let has_folder = self.engines.embedded.is_some();
         if let Err(error) = self.engines.close().await {
             tracing::warn!(%error, "an engine was not closed; the next start recovers it");
         }
         drop(self.gateway);
         // Another server may open the same folder now: tasks that clean up behind a request let go of it within moments.
-        for _ in 0..RELEASE_POLLS_MAX {
+        for _ in 0..if has_folder { RELEASE_POLLS_MAX } else { 0 } {
             if bus.strong_count() == 0 && stores.iter().all(|store| store.strong_count() == 0) {
                 break;
             }

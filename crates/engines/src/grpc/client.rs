@@ -2,7 +2,8 @@
 
 use super::codec::Codec;
 use super::{
-    CONNECT_TIMEOUT, ENGINE, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, PUSH, Secret, WINDOW_BYTES, wire,
+    CONNECT_TIMEOUT, ENGINE, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, PUSH, Secret, WINDOW_BYTES,
+    wire,
 };
 use crate::Addresses;
 use async_trait::async_trait;
@@ -52,7 +53,8 @@ impl Remote {
         }
         links.retain(|_, link| !link.is_closed());
         let (queue, pushes) = mpsc::channel(QUEUE_MAX);
-        let link = Link { gateway: gateway.clone(), addresses: self.addresses.clone(), secret: self.secret.clone(), pushes };
+        let link =
+            Link { gateway: gateway.clone(), addresses: self.addresses.clone(), secret: self.secret.clone(), pushes };
         tokio::spawn(link.run());
         links.insert(gateway.clone(), queue.clone());
         queue

@@ -1,7 +1,9 @@
 //! The end that is pushed to.
 
 use super::codec::Codec;
-use super::{ENGINE, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, PUSH, SERVICE, Secret, WINDOW_BYTES, wire};
+use super::{
+    ENGINE, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, PUSH, SERVICE, Secret, WINDOW_BYTES, wire,
+};
 use futures_util::future::{BoxFuture, Shared};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -91,7 +93,9 @@ impl StreamingService<PushBatch> for Inbox {
         let inbox = self.clone();
         async move {
             if !inbox.secret.is_in(request.metadata()) {
-                tracing::warn!("a push without the cluster's secret was refused: every process needs the same peers.secret");
+                tracing::warn!(
+                    "a push without the cluster's secret was refused: every process needs the same peers.secret"
+                );
                 return Err(Status::unauthenticated("the secret of this cluster is another one"));
             }
             // The next batch is read once the outcome of the one before is on its way: who does not read is not read.

@@ -10,11 +10,8 @@ const TARGET_BYTES: usize = 48;
 
 /// A batch as messages of about [`PART_BYTES_MAX`], in its order. At least one.
 pub(super) fn parts(gateway: &GatewayRef, batch: Vec<Delivery>) -> Vec<PushBatch> {
-    let part = || PushBatch {
-        gateway: gateway.name.to_string(),
-        incarnation: gateway.incarnation,
-        ..PushBatch::default()
-    };
+    let part =
+        || PushBatch { gateway: gateway.name.to_string(), incarnation: gateway.incarnation, ..PushBatch::default() };
     let mut parts = vec![part()];
     let mut bytes = 0;
     for delivery in batch {
@@ -48,11 +45,7 @@ fn encode(delivery: Delivery) -> PushDelivery {
 
 /// A target as a message.
 pub(super) fn target(target: &Target) -> PushTarget {
-    PushTarget {
-        account: target.account.to_bytes(),
-        device: target.device.to_bytes(),
-        connection: target.connection.0,
-    }
+    PushTarget { account: target.account.to_bytes(), device: target.device.to_bytes(), connection: target.connection.0 }
 }
 
 /// The gateway that a batch is meant for, and its deliveries. A payload that this version does not know is none, and its

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// What all processes of a test know.
 pub const SECRET: &str = "a-secret-that-every-process-of-a-test-has";
@@ -17,9 +18,11 @@ pub const SECRET: &str = "a-secret-that-every-process-of-a-test-has";
 #[derive(Default)]
 pub struct Peers {
     known: Mutex<BTreeMap<GatewayRef, String>>,
-    /// Dropping one stops its gateway.
-    stops: Mutex<BTreeMap<GatewayRef, oneshot::Sender<()>>>,
+    running: Mutex<BTreeMap<GatewayRef, Running>>,
 }
+
+/// Dropping the sender stops a gateway, which then ends.
+type Running = (oneshot::Sender<()>, JoinHandle<()>);
 
 /// A secret from its text.
 pub fn secret(text: &str) -> Secret {
@@ -39,8 +42,8 @@ impl Peers {
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { _ = stopped.await };
         let reference = gateway.clone();
-        tokio::spawn(async move { serve(listener, reference, inbox, secret(SECRET), stopped).await.expect("served") });
-        self.stops.lock().insert(gateway.clone(), stop);
+        let serving = async move { serve(listener, reference, inbox, secret(SECRET), stopped).await.expect("served") };
+        self.running.lock().insert(gateway.clone(), (stop, tokio::spawn(serving)));
         self.place(gateway, address);
     }
 
@@ -49,10 +52,13 @@ impl Peers {
         self.known.lock().insert(gateway, address);
     }
 
-    /// Stops a gateway; its address leads nowhere.
+    /// Stops a gateway, and returns once it has ended; its address leads nowhere then.
     #[allow(dead_code, reason = "not every test stops one")]
-    pub fn stop(&self, gateway: &GatewayRef) {
-        self.stops.lock().remove(gateway);
+    pub async fn stop(&self, gateway: &GatewayRef) {
+        let running = self.running.lock().remove(gateway);
+        let (stop, serving) = running.expect("it runs");
+        drop(stop);
+        serving.await.expect("it does not panic");
     }
 }
 

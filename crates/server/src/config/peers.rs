@@ -52,11 +52,14 @@ impl Config {
         if !self.has_peers() {
             return match peers == &Peers::default() {
                 true => Ok(()),
-                false => refuse("peers.secret", "peers is for other processes, and there are none on a bus in this one"),
+                false => {
+                    refuse("peers.secret", "peers is for other processes, and there are none on a bus in this one")
+                }
             };
         }
         if let Some((name, _)) = own {
-            let message = format!("engines.{name} is in this process, and the bus is not: other processes would not see it");
+            let message =
+                format!("engines.{name} is in this process, and the bus is not: other processes would not see it");
             return Err((format!("engines.{name}"), message));
         }
         if peers.secret.is_none() {

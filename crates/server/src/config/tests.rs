@@ -54,7 +54,10 @@ fn mistakes_in_a_file_are_named() {
         ("data = ''", "1: data is \"\"; it must be a path"),
         ("gateway = ''", "1: gateway is \"\"; it must be text of 1 to 64 bytes"),
         ("operators.metrics = 'yes'", "1: operators.metrics is \"yes\"; it must be true or false"),
-        ("roles = ['apis']", "1: roles is [\"apis\"]; it must be a list of some of \"gateway\", \"api\", \"dispatcher\""),
+        (
+            "roles = ['apis']",
+            "1: roles is [\"apis\"]; it must be a list of some of \"gateway\", \"api\", \"dispatcher\"",
+        ),
         ("roles = []", "1: roles is []; it must be a list of some of"),
         ("roles = ['api', 'api']", "1: roles is [\"api\", \"api\"]; it must be a list of some of"),
         ("roles = ['api']", "1: roles leaves some out, and engines.messages is in this process"),
