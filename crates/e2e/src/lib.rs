@@ -10,6 +10,8 @@
 //! - [`fleet`]: the clients, and what was seen of them.
 //! - [`report`]: what came of many rounds.
 //!
+//! [`cluster`] is the same with many processes on engines of their own, and other faults.
+//!
 //! [`overload`] is what a server has to stand from those who flood it.
 //!
 //! Besides, for tests that look at single steps: a wire client that does nothing by itself, a journal of what was seen where,
@@ -17,6 +19,7 @@
 
 pub mod bus_log;
 pub mod clock;
+pub mod cluster;
 pub mod disk;
 pub mod fault;
 pub mod fleet;

@@ -34,6 +34,8 @@ pub struct Server {
     operators: SocketAddr,
     disk: Arc<Disk>,
     clock: Arc<Clock>,
+    /// What it is told beside where it listens and keeps its data.
+    environment: Vec<(String, String)>,
     log: PathBuf,
     /// Where the log of this start begins.
     log_from: u64,
@@ -52,15 +54,32 @@ pub struct Allowed {
 impl Server {
     /// Starts it and waits until it is ready. Its log goes into the folder.
     pub async fn start(disk: Arc<Disk>, clock: Arc<Clock>, folder: &Path) -> Result<Self> {
+        Self::start_as("server", Vec::new(), disk, clock, folder).await
+    }
+
+    /// As [`Self::start`], of one among several: its log has this name, and variables of the environment say what it does.
+    pub async fn start_as(
+        name: &str,
+        environment: Vec<(String, String)>,
+        disk: Arc<Disk>,
+        clock: Arc<Clock>,
+        folder: &Path,
+    ) -> Result<Self> {
         let binary = hudhud::binary()?;
         let (address, operators) = (free_port().await?, free_port().await?);
-        let log = folder.join("server.log");
+        let log = folder.join(format!("{name}.log"));
         let Spawned { process, log_from, listener } =
-            spawn(&binary, [address, operators], &disk, &clock, &log, Allowed::default())?;
+            spawn(&binary, [address, operators], &disk, &clock, &environment, &log, Allowed::default())?;
+        let listener = Some(listener);
         let mut server =
-            Self { binary, address, operators, disk, clock, log, log_from, process, listener: Some(listener) };
+            Self { binary, address, operators, disk, clock, environment, log, log_from, process, listener };
         server.ready().await?;
         Ok(server)
+    }
+
+    /// Where it listens for operators.
+    pub fn operators(&self) -> SocketAddr {
+        self.operators
     }
 
     /// Where it listens.
@@ -125,8 +144,8 @@ impl Server {
     }
 
     fn spawn(&mut self, allowed: Allowed) -> Result<()> {
-        let Self { binary, address, operators, disk, clock, log, .. } = self;
-        let spawned = spawn(binary, [*address, *operators], disk, clock, log, allowed)?;
+        let Self { binary, address, operators, disk, clock, environment, log, .. } = self;
+        let spawned = spawn(binary, [*address, *operators], disk, clock, environment, log, allowed)?;
         (self.process, self.log_from, self.listener) = (spawned.process, spawned.log_from, Some(spawned.listener));
         Ok(())
     }
@@ -153,7 +172,8 @@ impl Server {
     }
 }
 
-async fn free_port() -> Result<SocketAddr> {
+/// A port on 127.0.0.1 that nobody has, and that no connection gets by itself.
+pub async fn free_port() -> Result<SocketAddr> {
     /// Ports that this process has looked at. Two servers never get the same one, although neither listens yet.
     static LOOKED_AT: AtomicUsize = AtomicUsize::new(0);
     // Where the search begins: processes that run at the same time do not get into each other's way.
@@ -180,6 +200,7 @@ fn spawn(
     [address, operators]: [SocketAddr; 2],
     disk: &Disk,
     clock: &Clock,
+    environment: &[(String, String)],
     log: &Path,
     allowed: Allowed,
 ) -> Result<Spawned> {
@@ -200,6 +221,7 @@ fn spawn(
     let log_from = log.metadata()?.len();
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     clock.give_to(&mut command);
     let mut process = Hudhud::spawn(&mut command).context("where it is none of ours it is of util-linux")?;
     let mut stderr = process.take_stderr().expect("it is piped");

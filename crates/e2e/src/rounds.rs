@@ -4,12 +4,11 @@
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::fault::{Fault, World, draw};
-use crate::fleet::{Fleet, Seen, Tally};
+use crate::fleet::{Fleet, Seen, Stored, Tally};
 use crate::process::Server;
 use crate::proxy::Proxy;
 use anyhow::{Context as _, Result, ensure};
 use hudhud_engines::{Options, Urls};
-use hudhud_ports::Store;
 use hudhud_sim::chance::Chance;
 use std::path::Path;
 use std::sync::Arc;
@@ -93,6 +92,13 @@ async fn round(fault: Fault, world: &mut World, fleet: &mut Fleet) -> Result<Rou
     let load = world.chance.millis(LOAD_MS);
     fleet.write_for(load).await?;
     let note = Box::pin(fleet.write_while(fault.strike(world))).await?;
+    let recovery = recover(fleet, &note).await?;
+    ensure!(world.server.is_running()?, "the server ended behind the fault: {}", world.server.said());
+    Ok(Round { fault, note, recovery })
+}
+
+/// Has everybody write until every device had a message accepted that it wrote behind what struck. Returns how long that took.
+pub async fn recover(fleet: &mut Fleet, struck: &str) -> Result<Duration> {
     let ended = Instant::now();
     let seen = fleet.seen().clone();
     seen.mark();
@@ -100,29 +106,31 @@ async fn round(fault: Fault, world: &mut World, fleet: &mut Fleet) -> Result<Rou
         while !seen.all_through() {
             ensure!(
                 ended.elapsed() < RECOVERY_MAX,
-                "after {note}: not everybody gets through:\n{}",
+                "after {struck}: not everybody gets through:\n{}",
                 seen.disagreement()
             );
             tokio::time::sleep(POLL).await;
         }
         Ok(ended.elapsed())
     };
-    let recovery = fleet.write_while(through).await?;
-    ensure!(world.server.is_running()?, "the server ended behind the fault: {}", world.server.said());
-    Ok(Round { fault, note, recovery })
+    fleet.write_while(through).await
 }
 
 /// Holds what clients have against what a server left in its data folder. Returns what must not be.
 pub async fn check(seen: &Seen, data: &Path) -> Result<Vec<String>> {
-    let violations = with_messages(data, |messages| seen.check(messages)).await?;
-    Ok(violations.into_iter().map(|it| format!("guarantee {}: {}", it.guarantee, it.what)).collect())
+    Ok(judge(seen, stored(seen, data).await?))
 }
 
-/// Does something with the messages that a server left in its data folder.
-pub async fn with_messages<T>(data: &Path, look: impl FnOnce(&dyn Store) -> Result<T>) -> Result<T> {
+/// Holds what clients have against what is stored. Returns what must not be.
+pub fn judge(seen: &Seen, stored: Stored) -> Vec<String> {
+    seen.check(stored).into_iter().map(|it| format!("guarantee {}: {}", it.guarantee, it.what)).collect()
+}
+
+/// What a server left in its data folder of the conversations that clients know.
+pub async fn stored(seen: &Seen, data: &Path) -> Result<Stored> {
     let urls = Urls::all(format!("embedded:{}", data.display()));
     let engines = hudhud_engines::open(&urls, &Options::default(), hudhud_engines::runtime().clock).await?;
-    let seen = look(engines.messages.as_ref());
+    let stored = seen.stored(&*engines.messages).await;
     engines.close().await?;
-    seen
+    stored
 }

@@ -9,7 +9,7 @@ use hudhud_e2e::fault::Fault;
 use hudhud_e2e::fleet::Fleet;
 use hudhud_e2e::hudhud;
 use hudhud_e2e::process::Server;
-use hudhud_e2e::rounds::{Plan, check, run, with_messages};
+use hudhud_e2e::rounds::{Plan, check, run, stored};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::process::Command;
@@ -84,7 +84,7 @@ async fn devices_ahead_of_a_restored_server_go_on() {
     fleet.settle().await.expect("settled");
     server.terminate().await.expect("ended");
     let seen = fleet.seen().clone();
-    with_messages(&data, |messages| seen.restored(messages)).await.expect("opened");
+    seen.restored(&stored(&seen, &data).await.expect("opened"));
     assert!(seen.gone() > 0, "devices are not ahead of the backup");
 
     server.start_again().await.expect("started");

@@ -3,7 +3,7 @@
 mod device;
 mod seen;
 
-pub use seen::{Seen, Tally};
+pub use seen::{Seen, Stored, Tally};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use device::Device;

@@ -1,7 +1,6 @@
 //! What the devices stored and showed, and what the checker makes of it.
 
 use anyhow::Result;
-use futures_util::FutureExt as _;
 use hudhud_client::native::SqliteStorage;
 use hudhud_client::{
     Change, ConversationRow, Entry, Event, MemoryStorage, OutgoingState, State, Storage, StorageError,
@@ -37,6 +36,9 @@ struct Fresh {
     written: BTreeSet<MessageId>,
     is_through: bool,
 }
+
+/// What a server's store has of conversations.
+pub type Stored = BTreeMap<ConversationId, Known>;
 
 /// Messages, counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -267,13 +269,25 @@ impl Seen {
         self.0.lock().last_change
     }
 
-    /// A backup was restored, and everything that was in it is in this store by now: what devices have beyond that is theirs
-    /// alone.
-    pub fn restored(&self, messages: &dyn Store) -> Result<()> {
+    /// What a server's store has of the conversations that devices know.
+    pub async fn stored(&self, messages: &dyn Store) -> Result<Stored> {
+        let ids: BTreeSet<ConversationId> = {
+            let inner = self.0.lock();
+            inner.devices.values().flat_map(|mirror| mirror.storage.conversations().map(|row| row.id)).collect()
+        };
+        let mut stored = Stored::new();
+        for id in ids {
+            stored.insert(id, Known::read(messages, id).await?);
+        }
+        Ok(stored)
+    }
+
+    /// A backup was restored, and this is all that was in it: what devices have beyond that is theirs alone.
+    pub fn restored(&self, stored: &Stored) {
         let mut inner = self.0.lock();
         let Inner { devices, observer, .. } = &mut *inner;
         observer.losses.count += 1;
-        for (id, known) in conversations(devices, messages)? {
+        for (&id, known) in stored {
             let stored: BTreeSet<Seq> = known.timeline().map(|(seq, _)| seq).collect();
             for entry in devices.values().flat_map(|mirror| mirror.storage.entries(id)) {
                 if !stored.contains(&entry.seq) {
@@ -283,7 +297,6 @@ impl Seen {
                 }
             }
         }
-        Ok(())
     }
 
     /// How many entries went with what was restored over.
@@ -292,10 +305,9 @@ impl Seen {
     }
 
     /// Holds what devices have against what the server has.
-    pub fn check(&self, messages: &dyn Store) -> Result<Vec<Violation>> {
+    pub fn check(&self, conversations: Stored) -> Vec<Violation> {
         let mut inner = self.0.lock();
         let Inner { devices, observer, .. } = &mut *inner;
-        let conversations = conversations(devices, messages)?;
         for (id, known) in &conversations {
             for (seq, entry) in known.timeline() {
                 if let Some(placed) = Placed::new(entry) {
@@ -311,20 +323,8 @@ impl Seen {
         let mut violations = std::mem::take(&mut observer.violations);
         violations.extend(end.settled(observer));
         violations.extend(end.agreed(observer));
-        Ok(violations)
+        violations
     }
-}
-
-/// What a store has of the conversations that devices know.
-fn conversations(
-    devices: &BTreeMap<Arc<str>, Mirror>,
-    messages: &dyn Store,
-) -> Result<BTreeMap<ConversationId, Known>> {
-    let ids: BTreeSet<ConversationId> =
-        devices.values().flat_map(|mirror| mirror.storage.conversations().map(|row| row.id)).collect();
-    // The store answers at once: nobody else uses it.
-    let read = |id| Known::read(messages, id).now_or_never().expect("an embedded store reads without waiting");
-    ids.into_iter().map(|id| Ok((id, read(id)?))).collect()
 }
 
 /// Whether a change is one to a conversation, its messages or the outbox: not the same row again, and no names.
