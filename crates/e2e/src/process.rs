@@ -153,7 +153,8 @@ impl Server {
     }
 }
 
-async fn free_port() -> Result<SocketAddr> {
+/// An address of this machine at which nobody listens, and which no connection gets by itself.
+pub async fn free_port() -> Result<SocketAddr> {
     /// Ports that this process has looked at. Two servers never get the same one, although neither listens yet.
     static LOOKED_AT: AtomicUsize = AtomicUsize::new(0);
     // Where the search begins: processes that run at the same time do not get into each other's way.
