@@ -4,7 +4,7 @@
 //! What an engine must do is written at the traits in `hudhud-ports` and proven by their conformance suites, which
 //! `tests/conformance.rs` runs against every engine.
 
-#[cfg(feature = "cassandra")]
+#[cfg(any(feature = "cassandra", feature = "kafka"))]
 mod address;
 #[cfg(feature = "cassandra")]
 pub mod cassandra;
@@ -14,6 +14,8 @@ mod files;
 pub mod fjall;
 #[cfg(feature = "embedded")]
 mod format;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "embedded")]
 pub mod log;
 #[cfg(feature = "embedded")]
@@ -28,5 +30,5 @@ mod runtime;
 pub use format::{FORMAT, check as check_format, format_of};
 #[cfg(feature = "embedded")]
 pub use open::{Embedded, Moment};
-pub use open::{Engines, Migration, Mode, OpenError, Options, Urls, migrate, open};
+pub use open::{Engines, Migration, Mode, OpenError, Options, Place, Urls, migrate, open};
 pub use runtime::runtime;
