@@ -104,7 +104,7 @@ overload: deps-build ## Honest traffic beside floods and slow readers, as a tabl
 	@$(BIN)/overload $(ARGS)
 
 .PHONY: cluster-test
-cluster-test: deps-build ## The engines of a cluster, real ones started from packages. Two minutes, 2 GiB, and the build
+cluster-test: deps-build ## The engines of a cluster, real ones started from packages. Five minutes, 3 GiB, and the build
 	@scripts/deps cluster
 	cargo test --locked --package hudhud-engines --features cluster --lib --test cluster
 

@@ -172,7 +172,7 @@ impl Server {
     }
 }
 
-/// A port on 127.0.0.1 that nobody has, and that no connection gets by itself.
+/// An address of this machine at which nobody listens, and which no connection gets by itself.
 pub async fn free_port() -> Result<SocketAddr> {
     /// Ports that this process has looked at. Two servers never get the same one, although neither listens yet.
     static LOOKED_AT: AtomicUsize = AtomicUsize::new(0);

@@ -4,7 +4,7 @@
 //! What an engine must do is written at the traits in `hudhud-ports` and proven by their conformance suites, which
 //! `tests/conformance.rs` runs against every engine.
 
-#[cfg(feature = "cassandra")]
+#[cfg(any(feature = "cassandra", feature = "kafka"))]
 mod address;
 mod addresses;
 #[cfg(feature = "cassandra")]
@@ -17,6 +17,8 @@ pub mod fjall;
 mod format;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "embedded")]
 pub mod log;
 #[cfg(feature = "embedded")]
@@ -32,5 +34,7 @@ pub use addresses::Addresses;
 pub use format::{FORMAT, check as check_format, format_of};
 #[cfg(feature = "embedded")]
 pub use open::{Embedded, Moment};
-pub use open::{Engines, Migration, Mode, OpenError, Options, Urls, migrate, open, open_gateways, serve_gateway};
+pub use open::{
+    Engines, Migration, Mode, OpenError, Options, Place, Urls, migrate, open, open_gateways, serve_gateway,
+};
 pub use runtime::runtime;

@@ -1,20 +1,25 @@
 //! Opens the engines that URLs name: the one place that knows which are compiled in.
 
+mod migrate;
+mod peers;
+mod url;
+
+pub use migrate::{Migration, Mode, Place, migrate};
+pub use peers::{open_gateways, serve_gateway};
+
 #[cfg(feature = "cassandra")]
 use crate::cassandra;
-#[cfg(feature = "grpc")]
-use crate::grpc;
+#[cfg(feature = "kafka")]
+use crate::kafka;
 #[cfg(feature = "redis")]
 use crate::redis;
-use crate::{Addresses, remembered};
 #[cfg(feature = "embedded")]
-use crate::{fjall, format, log, moka};
+use crate::{fjall, format, log, moka, remembered};
 use futures_util::future::BoxFuture;
-use hudhud_ports::{
-    Bus, Cache, Clock, Database, Error, GatewayInbox, GatewayRef, Gateways, Result as PortResult, Store, Table, memory,
-};
+use hudhud_ports::{Bus, Cache, Clock, Database, Error, Result as PortResult, Store, Table, memory};
+use migrate::tables_in;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use url::Url;
 
 /// Which engine serves which port, each as a URL: `embedded:/path/to/a/folder`, `memory:`, or that of servers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -147,52 +152,6 @@ impl Embedded {
     }
 }
 
-/// The way to gateways of other processes, which know this one by the same secret: 32 bytes of visible ASCII or more. Inside a
-/// tokio runtime.
-///
-/// # Errors
-/// Where the secret is none, or this build has no such way.
-pub fn open_gateways(addresses: Arc<dyn Addresses>, secret: &str) -> Result<Arc<dyn Gateways>, OpenError> {
-    #[cfg(feature = "grpc")]
-    return Ok(Arc::new(grpc::Remote::new(addresses, peers_secret(secret)?)));
-    #[cfg(not(feature = "grpc"))]
-    {
-        drop((addresses, secret));
-        Err(no_peers())
-    }
-}
-
-/// Serves what other processes push to a gateway, at a listener, until `stop`.
-///
-/// # Errors
-/// As [`open_gateways`], and when the listener fails.
-pub async fn serve_gateway(
-    listener: TcpListener,
-    gateway: GatewayRef,
-    inbox: Arc<dyn GatewayInbox>,
-    secret: &str,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), OpenError> {
-    #[cfg(feature = "grpc")]
-    return Ok(grpc::serve(listener, gateway, inbox, peers_secret(secret)?, stop).await?);
-    #[cfg(not(feature = "grpc"))]
-    {
-        drop((listener, gateway, inbox, secret, stop));
-        Err(no_peers())
-    }
-}
-
-#[cfg(feature = "grpc")]
-fn peers_secret(secret: &str) -> Result<grpc::Secret, OpenError> {
-    let why = || format!("the secret needs {} bytes or more, of visible ASCII", grpc::SECRET_BYTES_MIN);
-    grpc::Secret::new(secret).ok_or_else(|| OpenError::Peers(why()))
-}
-
-#[cfg(not(feature = "grpc"))]
-fn no_peers() -> OpenError {
-    OpenError::Peers("this build has no way between processes: build with `--features cluster`".to_owned())
-}
-
 /// An engine for every port.
 pub struct Engines {
     /// The database of conversations.
@@ -222,99 +181,6 @@ impl Engines {
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Url {
-    Memory,
-    #[cfg(feature = "embedded")]
-    Embedded(std::path::PathBuf),
-    #[cfg(feature = "cassandra")]
-    Cassandra(cassandra::Url),
-    #[cfg(feature = "redis")]
-    Redis(redis::Url),
-}
-
-impl Url {
-    fn parse(url: &str) -> Result<Self, OpenError> {
-        match url.split_once(':') {
-            Some(("memory", "")) => Ok(Self::Memory),
-            #[cfg(feature = "embedded")]
-            Some(("embedded", path)) if !path.is_empty() => Ok(Self::Embedded(path.into())),
-            #[cfg(feature = "cassandra")]
-            Some(("cassandra", rest)) => match cassandra::Url::parse(rest) {
-                Ok(url) => Ok(Self::Cassandra(url)),
-                Err(why) => Err(OpenError::BadUrl { engine: "cassandra", why }),
-            },
-            #[cfg(feature = "redis")]
-            Some(("redis", rest)) => match redis::Url::parse(rest) {
-                Ok(url) => Ok(Self::Redis(url)),
-                Err(why) => Err(OpenError::BadUrl { engine: "redis", why }),
-            },
-            _ => Err(Self::unknown(url)),
-        }
-    }
-
-    #[cfg(any(feature = "cassandra", feature = "redis"))]
-    fn misplaced(engine: &'static str, what: &str) -> OpenError {
-        OpenError::BadUrl { engine, why: format!("it is not {what}") }
-    }
-
-    fn unknown(url: &str) -> OpenError {
-        OpenError::UnknownUrl { scheme: url.split_inclusive(':').next().unwrap_or_default().to_owned() }
-    }
-}
-
-/// Whether a migration is carried out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    /// Nothing is changed.
-    DryRun,
-    /// It is.
-    Apply,
-}
-
-/// What a database takes to be as this version needs it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Migration {
-    /// Which; the first one where both are in one place.
-    pub database: Database,
-    /// In their order, in the language of the engine; none where all is well.
-    pub statements: Vec<String>,
-}
-
-/// Makes of both databases what this version needs: safe to do again, and from several nodes at once. Embedded ones make their
-/// tables themselves.
-///
-/// # Errors
-/// When a database can't be reached, or holds what is not ours.
-pub async fn migrate(urls: &Urls, tables: &[&'static Table], mode: Mode) -> Result<Vec<Migration>, OpenError> {
-    let (messages, directory) = (Url::parse(&urls.messages)?, Url::parse(&urls.directory)?);
-    let mut migrations = Vec::new();
-    for (database, url) in [(Database::Messages, &messages), (Database::Directory, &directory)] {
-        if database == Database::Directory && directory == messages {
-            continue;
-        }
-        let tables = tables_in(tables, database, messages == directory);
-        let statements = match url {
-            Url::Memory => Vec::new(),
-            #[cfg(feature = "embedded")]
-            Url::Embedded(_) => Vec::new(),
-            #[cfg(feature = "cassandra")]
-            Url::Cassandra(url) => cassandra::migrate(url, &tables, mode).await?,
-            #[cfg(feature = "redis")]
-            Url::Redis(_) => return Err(Url::misplaced("redis", "a database")),
-        };
-        tracing::debug!(?database, ?mode, tables = tables.len(), statements = statements.len(), "migrated");
-        migrations.push(Migration { database, statements });
-    }
-    Ok(migrations)
-}
-
-/// The tables of a store: those of its database or, if there is one store for both, all.
-fn tables_in(tables: &[&'static Table], database: Database, is_shared: bool) -> Vec<&'static Table> {
-    let all = tables.iter().copied().chain([remembered::ENGINES]);
-    all.filter(|table| is_shared || table.database == database).collect()
-}
-
 /// Opens what the URLs name; recovers what a crash left. The same URL for both databases is one store.
 pub async fn open(urls: &Urls, options: &Options, clock: Arc<dyn Clock>) -> Result<Engines, OpenError> {
     let (messages_url, directory_url) = (Url::parse(&urls.messages)?, Url::parse(&urls.directory)?);
@@ -338,6 +204,8 @@ pub async fn open(urls: &Urls, options: &Options, clock: Arc<dyn Clock>) -> Resu
         Url::Redis(url) => Arc::new(redis::Cache::open(&url).await?),
         #[cfg(feature = "cassandra")]
         Url::Cassandra(_) => return Err(Url::misplaced("cassandra", "a cache")),
+        #[cfg(feature = "kafka")]
+        Url::Kafka(_) => return Err(Url::misplaced("kafka", "a cache")),
         Url::Memory => {
             let bytes_max = usize::try_from(options.cache_bytes_max).unwrap_or(usize::MAX);
             Arc::new(memory::Cache::new(clock, bytes_max))
@@ -391,7 +259,7 @@ impl OpenStore {
     }
 
     /// What can remember how far a bus had come; memory is gone before the bus is.
-    #[cfg(feature = "embedded")]
+    #[cfg(any(feature = "embedded", feature = "kafka"))]
     fn lasting(&self) -> Option<Arc<dyn Store>> {
         match self {
             Self::Memory(_) => None,
@@ -418,6 +286,8 @@ enum OpenBus {
     Memory(Arc<memory::Bus>),
     #[cfg(feature = "embedded")]
     Embedded(Arc<log::Bus>),
+    #[cfg(feature = "kafka")]
+    Kafka(Arc<kafka::Bus>),
 }
 
 impl OpenBus {
@@ -426,6 +296,8 @@ impl OpenBus {
             Self::Memory(bus) => bus,
             #[cfg(feature = "embedded")]
             Self::Embedded(bus) => bus,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(bus) => bus,
         }
     }
 
@@ -442,6 +314,11 @@ impl OpenBus {
                         None => Ok(()),
                     }
                 }));
+            }
+            #[cfg(feature = "kafka")]
+            Self::Kafka(bus) => {
+                let bus = bus.clone();
+                closing.push(Box::pin(async move { bus.close().await }));
             }
         }
     }
@@ -460,6 +337,8 @@ async fn open_store(
     match url {
         #[cfg(feature = "cassandra")]
         Url::Cassandra(url) => Ok(OpenStore::Cassandra(Arc::new(cassandra::Store::open(url, &tables).await?))),
+        #[cfg(feature = "kafka")]
+        Url::Kafka(_) => Err(Url::misplaced("kafka", "a database")),
         #[cfg(feature = "redis")]
         Url::Redis(_) => Err(Url::misplaced("redis", "a database")),
         Url::Memory => Ok(OpenStore::Memory(Arc::new(memory::Store::new(clock)))),
@@ -477,6 +356,11 @@ async fn open_bus(url: &Url, options: &Options, messages: &OpenStore) -> Result<
     match url {
         #[cfg(feature = "cassandra")]
         Url::Cassandra(_) => Err(Url::misplaced("cassandra", "a bus")),
+        #[cfg(feature = "kafka")]
+        Url::Kafka(url) => {
+            let bus = kafka::Bus::open(url, options.shards, messages.lasting()).await?;
+            Ok(OpenBus::Kafka(Arc::new(bus)))
+        }
         #[cfg(feature = "redis")]
         Url::Redis(_) => Err(Url::misplaced("redis", "a bus")),
         Url::Memory => {

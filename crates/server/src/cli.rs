@@ -32,7 +32,7 @@ pub enum Command {
     Restore(Restore),
     /// Read all of a data folder whose server is stopped, or of a backup, and say what is wrong with it.
     Verify(Box<Verify>),
-    /// Make the databases on servers ready for this version: keyspaces and tables. Safe to do again, and from several nodes.
+    /// Make what is on servers ready for this version: keyspaces, tables, the topic of the bus. Safe to do again, and from several nodes.
     Migrate(Box<Migrate>),
     /// Show or check the configuration.
     #[command(subcommand)]
@@ -96,13 +96,13 @@ pub struct Verify {
     pub options: Options,
 }
 
-/// Databases made ready.
+/// Databases and bus made ready.
 #[derive(Args, Clone, Debug)]
 pub struct Migrate {
     /// Print what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Where the databases are: the options of the servers.
+    /// Where they are: the options of the servers.
     #[command(flatten)]
     pub options: Options,
 }

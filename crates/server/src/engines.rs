@@ -20,18 +20,21 @@ pub async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Engines, Fai
     if [&chosen.messages, &chosen.directory, &chosen.bus, &chosen.cache].iter().any(|url| url.is_none()) {
         folder::make(&config.data).map_err(|source| Failure::Folder { path: config.data.clone(), source })?;
     }
-    let options = Options {
+    hudhud_engines::open(&urls(config), &options(config), clock).await.map_err(Failure::Open)
+}
+
+/// Makes of the databases and the bus that the configuration names what this version needs.
+pub async fn migrate(config: &Config, mode: Mode) -> Result<Vec<Migration>, Failure> {
+    hudhud_engines::migrate(&urls(config), &options(config), mode).await.map_err(Failure::Open)
+}
+
+fn options(config: &Config) -> Options {
+    Options {
         shards: config.shards,
         tables: tables::ALL,
         cache_bytes_max: config.limits.cache_bytes_max,
         ..Options::default()
-    };
-    hudhud_engines::open(&urls(config), &options, clock).await.map_err(Failure::Open)
-}
-
-/// Makes of the databases that the configuration names what this version needs.
-pub async fn migrate(config: &Config, mode: Mode) -> Result<Vec<Migration>, Failure> {
-    hudhud_engines::migrate(&urls(config), tables::ALL, mode).await.map_err(Failure::Open)
+    }
 }
 
 fn urls(config: &Config) -> Urls {

@@ -149,7 +149,7 @@ fn migrate(command: &Migrate) -> Result<(), Failure> {
             say(&format!("{statement};"));
         }
         say(&match (statements.len(), mode) {
-            (0, _) => "-- nothing to do: the databases are as this version needs them".to_owned(),
+            (0, _) => "-- nothing to do: databases and bus are as this version needs them".to_owned(),
             (count, Mode::DryRun) => format!("-- {count} statements, not carried out: that is without --dry-run"),
             (count, Mode::Apply) => format!("-- {count} statements, carried out"),
         });

@@ -67,7 +67,8 @@ impl Engines {
             start(Product::Kafka, Some(NODES), engines.kafka),
             start(Product::Redis, None, engines.redis),
         )?;
-        hudhud_engines::migrate(&engines.urls(), tables::ALL, SHARDS, Mode::Apply).await?;
+        let options = Options { shards: SHARDS, tables: tables::ALL, ..Options::default() };
+        hudhud_engines::migrate(&engines.urls(), &options, Mode::Apply).await?;
         Ok(engines)
     }
 
@@ -143,7 +144,11 @@ fn script(product: Product, action: &str, folder: &Path, words: &[String]) -> Re
     let done = Command::new(&script).arg(action).arg(folder).args(words).output();
     let done = done.with_context(|| format!("{} can't be run", script.display()))?;
     let said = String::from_utf8_lossy(&done.stderr);
-    ensure!(done.status.success(), "{} {action}: {said} (is everything installed? `scripts/deps cluster`)", script.display());
+    ensure!(
+        done.status.success(),
+        "{} {action}: {said} (is everything installed? `scripts/deps cluster`)",
+        script.display()
+    );
     Ok(())
 }
 

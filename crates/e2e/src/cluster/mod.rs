@@ -81,10 +81,7 @@ impl Cluster {
         };
         let mut processes = Vec::new();
         for role in [Role::Dispatcher, Role::Gateway, Role::Api] {
-            processes.push([
-                machine.start(role, 1, &engines).await?,
-                machine.start(role, 2, &engines).await?,
-            ]);
+            processes.push([machine.start(role, 1, &engines).await?, machine.start(role, 2, &engines).await?]);
         }
         let [dispatchers, gateways, apis]: [[Server; 2]; 3] =
             processes.try_into().map_err(|_| anyhow::anyhow!("three roles were started"))?;

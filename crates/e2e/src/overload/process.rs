@@ -68,6 +68,11 @@ impl Server {
         self.address
     }
 
+    /// Where it listens for operators.
+    pub fn operators(&self) -> SocketAddr {
+        self.operators
+    }
+
     /// What it has used.
     pub fn usage(&self) -> Usage {
         self.process.usage()

@@ -4,7 +4,7 @@ use super::servers::Servers;
 use super::{Made, trial};
 use async_trait::async_trait;
 use bytes::Bytes;
-use hudhud_engines::{Mode, Options, Urls, migrate, open};
+use hudhud_engines::{Migration, Mode, OpenError, Options, Urls, open};
 use hudhud_ports::conformance::{Time, store};
 use hudhud_ports::memory::ManualClock;
 use hudhud_ports::{Claim, Compaction, Database, Key, Result, Row, Scan, Store, Table, Tuning, Write};
@@ -38,6 +38,10 @@ fn urls(servers: &Servers, node: u8, name: &str) -> Urls {
     }
 }
 
+async fn migrate(urls: &Urls, tables: &'static [&'static Table], mode: Mode) -> Result<Vec<Migration>, OpenError> {
+    hudhud_engines::migrate(urls, &Options { tables, ..Options::default() }, mode).await
+}
+
 async fn store(urls: &Urls, tables: &'static [&'static Table]) -> Both {
     let clock = Arc::new(ManualClock::new(0));
     let engines = open(urls, &Options { tables, ..Options::default() }, clock).await.expect("opened");
@@ -58,7 +62,7 @@ fn subject(servers: Arc<Servers>) -> Made<store::Subject> {
 }
 
 /// The statements that are left to do.
-async fn left(urls: &Urls, tables: &[&'static Table]) -> Vec<String> {
+async fn left(urls: &Urls, tables: &'static [&'static Table]) -> Vec<String> {
     let migrations = migrate(urls, tables, Mode::DryRun).await.expect("planned");
     migrations.into_iter().flat_map(|migration| migration.statements).collect()
 }
