@@ -103,10 +103,22 @@ overload: deps-build ## Honest traffic beside floods and slow readers, as a tabl
 	@cargo build --locked $(PROGRAMS) --package hudhud-e2e --bin overload
 	@$(BIN)/overload $(ARGS)
 
+.PHONY: cluster
+cluster: deps-build ## Start a cluster on this machine, to chat on: half a minute, 2 GiB, after the build and what is fetched once
+	@scripts/deps cluster
+	@cargo build --locked --package hudhud-server --features cluster --bin hudhud
+	@exec scripts/cluster/up $(BIN)
+
 .PHONY: cluster-test
 cluster-test: deps-build ## The engines of a cluster, real ones started from packages. Five minutes, 3 GiB, and the build
 	@scripts/deps cluster
 	cargo test --locked --package hudhud-engines --features cluster --lib --test cluster
+
+.PHONY: cluster-soak
+cluster-soak: deps-build ## A cluster of real processes, one fault after another. MINUTES=60, ARGS="--only Kafka"; 3 GiB
+	@scripts/deps e2e cluster
+	@cargo build --quiet --locked --workspace --bin hudhud --bin cluster_soak
+	@$(BIN)/cluster_soak --minutes $(MINUTES) $(ARGS)
 
 .PHONY: soak
 soak: deps-build ## A real server, real clients, one fault after another. MINUTES=60; the report is in target/soak.json too

@@ -16,6 +16,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+/// The environment variable that says what servers log, for whoever looks for why something failed.
+pub const LOG: &str = "HUDHUD_E2E_LOG";
+
 /// How long a start may take, recovery and a busy machine included.
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long an end may take that was asked for, or that something must lead to.
@@ -209,7 +212,8 @@ fn spawn(
         words.extend(["prlimit".to_owned(), format!("--nofile={files}:{files}")]);
     }
     words.push(binary.display().to_string());
-    words.extend(["serve", "--log", "warn", "--listen"].map(str::to_owned));
+    let filter = std::env::var(LOG).unwrap_or_else(|_| "warn".to_owned());
+    words.extend(["serve", "--log", &filter, "--listen"].map(str::to_owned));
     words.extend([
         address.to_string(),
         "--operators-listen".to_owned(),

@@ -58,6 +58,8 @@ pub struct Running {
     dispatcher: Option<(Arc<Dispatcher>, JoinHandle<()>)>,
     alarm: Alarm,
     drain: Duration,
+    /// How long balancers have to see that it is not ready, whoever is connected.
+    notice: Duration,
 }
 
 /// A listener that runs, and the tasks of its connections.
@@ -85,7 +87,8 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let settings = Arc::new(config.settings()?);
     // Before anything runs: nothing has to be stopped where an address is taken. Who connects already waits.
     let has_gateway = config.has(Role::Gateway);
-    let public = match has_gateway || config.has(Role::Api) {
+    let serves_clients = has_gateway || config.has(Role::Api);
+    let public = match serves_clients {
         true => Some(bind(config.listen, "--listen or HUDHUD_LISTEN")?),
         false => None,
     };
@@ -216,6 +219,7 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let (roles, gateway_name) = (&config.roles, &config.gateway);
     tracing::info!(?roles, ?address, %operators_address, gateway = gateway_name, memory_bytes_max, "started");
     let drain = Duration::from_millis(config.drain_ms);
+    let has_proxies = config.trusted_proxies != Networks::default();
     Ok(Running {
         public,
         operators,
@@ -229,6 +233,7 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
         dispatcher,
         alarm,
         drain,
+        notice: if has_proxies && serves_clients { drain } else { Duration::ZERO },
     })
 }
 
@@ -333,9 +338,13 @@ impl Running {
     /// `drain_ms` and some seconds at most.
     pub async fn stop(self) {
         self.readiness.draining();
-        if let Some(gateway) = &self.gateway {
-            gateway.drain(self.drain).await;
-        }
+        let drained = async {
+            if let Some(gateway) = &self.gateway {
+                gateway.drain(self.drain).await;
+            }
+        };
+        // A balancer sends requests until it has seen it; they would meet a listener that is gone.
+        tokio::join!(drained, tokio::time::sleep(self.notice));
         if let Some(public) = &self.public {
             public.stop().await;
         }
