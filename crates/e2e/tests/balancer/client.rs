@@ -36,15 +36,21 @@ pub struct Client {
 pub struct Http<S>(pub S);
 
 impl Client {
-    /// Trusts one authority.
+    /// Trusts one authority, and speaks HTTP/1.1.
     pub fn new(authority: &str, to: SocketAddr) -> Self {
+        Self::speaking(authority, to, "http/1.1")
+    }
+
+    /// Trusts one authority, and speaks a protocol of ALPN.
+    pub fn speaking(authority: &str, to: SocketAddr, protocol: &str) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
             roots.add(certificate.expect("PEM")).expect("an authority");
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().expect("known versions");
-        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         Self { connector: Arc::new(config).into(), to }
     }
 
@@ -119,7 +125,7 @@ pub enum State {
 }
 
 /// Reads what has come, and says how it is.
-pub async fn state(socket: &mut Socket) -> State {
+pub async fn state<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> State {
     loop {
         match tokio::time::timeout(Duration::from_millis(1), socket.next()).await {
             Err(_) => return State::Open,

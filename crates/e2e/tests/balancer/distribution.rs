@@ -12,7 +12,7 @@ const SOCKETS: usize = 300;
 const RANDOM_MIN: usize = 60;
 const CLIENTS: usize = 60;
 /// Clients that a ring gives each server at least. The rings of nginx depend on ports, which are others each time.
-const HASHED_MIN: usize = 4;
+const HASHED_MIN: usize = 2;
 const HONEST: Ipv4Addr = Ipv4Addr::new(127, 0, 8, 1);
 
 /// Opens a socket for each client in turn, and returns who got it.

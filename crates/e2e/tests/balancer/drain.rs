@@ -31,6 +31,8 @@ enum Asked {
     Pages,
     /// Commands too, which it may not.
     PagesAndCommands,
+    /// Both, half of them on connections that are kept.
+    OnKeptConnections,
 }
 
 /// Requests, one after the other, until they are told to end.
@@ -46,15 +48,21 @@ impl Flow {
             let (client, is_over) = (client.clone(), is_over.clone());
             tokio::spawn(async move {
                 let from = Ipv4Addr::new(127, 0, 7, n + 1);
-                let mut count = 0;
+                let (line, expected) = match (asked, n % 2) {
+                    (Asked::Pages, _) | (_, 1) => ("GET /openapi.json", 200),
+                    _ => ("POST /v1/lookUp", 401),
+                };
+                let is_kept = asked == Asked::OnKeptConnections && n < 2;
+                let headers = if is_kept { "" } else { "connection: close\r\n" };
+                let (mut count, mut kept) = (0, None);
                 while !is_over.load(Ordering::Relaxed) {
-                    let (line, expected) = match (asked, n % 2) {
-                        (Asked::PagesAndCommands, 0) => ("POST /v1/lookUp", 401),
-                        _ => ("GET /openapi.json", 200),
+                    let mut connection = match kept.take() {
+                        Some(connection) => connection,
+                        None => client.connect(from).await.expect("the balancer listens"),
                     };
-                    let mut connection = client.connect(from).await.expect("the balancer listens");
-                    let status = connection.ask(line, "connection: close\r\n", r#"{"handle":"alice"}"#).await;
+                    let status = connection.ask(line, headers, r#"{"handle":"alice"}"#).await;
                     assert_eq!(status.expect("answered"), expected, "{line} after {count}");
+                    kept = is_kept.then_some(connection);
                     count += 1;
                 }
                 count
@@ -151,7 +159,7 @@ async fn drain(product: Product, tls: Tls, taken_out: bool, asked: Asked) -> Str
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn haproxy_sees_that_a_server_goes_and_nothing_is_lost() {
-    println!("{}", drain(Product::HaProxy, Tls::Ended, false, Asked::PagesAndCommands).await);
+    println!("{}", drain(Product::HaProxy, Tls::Ended, false, Asked::OnKeptConnections).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

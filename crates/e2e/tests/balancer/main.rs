@@ -5,6 +5,8 @@ mod address;
 mod client;
 mod distribution;
 mod drain;
+mod health;
+mod http2;
 mod product;
 mod reload;
 mod servers;

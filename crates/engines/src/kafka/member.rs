@@ -12,12 +12,14 @@ use super::group::Group;
 use super::{ENGINE, Shared};
 use async_trait::async_trait;
 use hudhud_ports::{Error, ErrorKind, Membership, Result, ShardConsumer};
+use parking_lot::Mutex;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the thread looks for what is not an event of the client.
@@ -57,12 +59,14 @@ impl Member {
             let spawned = thread.spawn(move || run(&group, client, &topic));
             spawned.map_err(|error| Error::new(ErrorKind::Unavailable, ENGINE, OP).because(error))
         });
-        if let Err(error) = begun {
-            group.leave();
-            empty(&group);
-            return Err(error);
+        match begun.and_then(|thread| shared.members.add(Running { group: group.clone(), thread })) {
+            Ok(()) => Ok(Self { shared, group }),
+            Err(error) => {
+                group.leave();
+                empty(&group);
+                Err(error)
+            }
         }
-        Ok(Self { shared, group })
     }
 }
 
@@ -81,6 +85,46 @@ impl Membership for Member {
                 return Ok(Box::new(Consumer::new(self.shared.clone(), self.group.clone(), shard, term, committed)));
             }
             changed.await;
+        }
+    }
+}
+
+/// Members whose threads have not ended: a process that ends has left the group before.
+pub(super) struct Members {
+    /// None once the bus is closed.
+    running: Mutex<Option<Vec<Running>>>,
+}
+
+struct Running {
+    group: Arc<Group>,
+    thread: JoinHandle<()>,
+}
+
+impl Members {
+    pub(super) fn new() -> Self {
+        Self { running: Mutex::new(Some(Vec::new())) }
+    }
+
+    fn add(&self, member: Running) -> Result<()> {
+        let mut running = self.running.lock();
+        let closed = || Error::new(ErrorKind::Unavailable, ENGINE, "join").because("it was closed");
+        let running = running.as_mut().ok_or_else(closed)?;
+        running.retain(|member| !member.thread.is_finished());
+        running.push(member);
+        Ok(())
+    }
+
+    /// Has all of them leave, and takes no more. Blocks until they have left, or brokers do not answer.
+    pub(super) fn close(&self) {
+        let running = self.running.lock().take().unwrap_or_default();
+        running.iter().for_each(|member| member.group.leave());
+        let end = Instant::now() + REQUEST_TIMEOUT;
+        while !running.iter().all(|member| member.thread.is_finished()) {
+            if Instant::now() >= end {
+                tracing::warn!("brokers do not hear that this process leaves: its shards are others' after a while");
+                return;
+            }
+            std::thread::sleep(POLL / 5);
         }
     }
 }

@@ -31,6 +31,7 @@ use bytes::Bytes;
 use hudhud_ports::limits::check_records;
 use hudhud_ports::{Error, ErrorKind, Membership, Result, Store};
 use hudhud_proto::{Position, Shard};
+use member::{Member, Members};
 use producer::Producer;
 use reached::Reached;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ struct Shared {
     url: Url,
     shards: u32,
     producer: Producer,
+    members: Members,
     reached: Reached,
 }
 
@@ -67,16 +69,17 @@ impl Bus {
         // Before anything is appended: a log that is lost from now on is known to have been there.
         reached.begin(url.epoch).await?;
         let producer = Producer::new(url)?;
-        Ok(Self { shared: Arc::new(Shared { url: url.clone(), shards, producer, reached }) })
+        Ok(Self { shared: Arc::new(Shared { url: url.clone(), shards, producer, members: Members::new(), reached }) })
     }
 
-    /// Takes no more appends, waits for those in hand, and remembers how far the shards are.
+    /// Takes no more appends and members, waits for what they have in hand, and remembers how far the shards are.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn close(&self) -> Result<()> {
         let shared = self.shared.clone();
         blocking("close", move || {
+            shared.members.close();
             shared.producer.close();
             Ok(())
         })
@@ -107,7 +110,7 @@ impl hudhud_ports::Bus for Bus {
 
     async fn join(&self) -> Result<Box<dyn Membership>> {
         let shared = self.shared.clone();
-        let member = blocking("join", move || member::Member::join(shared)).await?;
+        let member = blocking("join", move || Member::join(shared)).await?;
         Ok(Box::new(member))
     }
 }

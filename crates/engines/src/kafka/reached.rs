@@ -131,13 +131,12 @@ impl Reached {
     /// Writes down what changed.
     pub(super) async fn save(&self) -> Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
-        let positions = self.state.lock().positions.clone();
-        let changed: Vec<(Shard, Position)> = {
+        let (positions, changed) = {
             let state = self.state.lock();
-            let all = (0..).map(Shard).zip(positions.iter().zip(&state.saved));
-            all.filter(|(_, (position, saved))| position > saved)
-                .map(|(shard, (position, _))| (shard, *position))
-                .collect()
+            let all = (0..).map(Shard).zip(state.positions.iter().zip(&state.saved));
+            let changed = all.filter(|(_, (position, saved))| position > saved);
+            let changed: Vec<_> = changed.map(|(shard, (position, _))| (shard, *position)).collect();
+            (state.positions.clone(), changed)
         };
         if changed.is_empty() {
             return Ok(());

@@ -17,11 +17,7 @@ use rdkafka::client::DefaultClientContext;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-/// Says to a process that it is a member, and of which bus.
-pub const MEMBER: &str = "HUDHUD_TEST_MEMBER";
+use std::time::Duration;
 
 /// Runs of random operations.
 const RANDOM_RUNS: u32 = 12;
@@ -36,17 +32,11 @@ pub fn trials(servers: &Arc<Servers>) -> Vec<Trial> {
         trial("kafka::a_lost_log_is_refused", servers, a_lost_log_is_refused),
         trial("kafka::a_log_that_was_cut_is_not_skipped", servers, a_log_that_was_cut_is_not_skipped),
         trial("kafka::a_commit_inside_an_append_is_exact", servers, a_commit_inside_an_append_is_exact),
-        trial(
-            "kafka::members_share_and_a_dead_one_loses_its_share",
-            servers,
-            members_share_and_a_dead_one_loses_its_share,
-        ),
-        trial("kafka::a_killed_broker_takes_nothing_that_was_acknowledged", servers, a_killed_broker_takes_nothing),
     ]);
     trials
 }
 
-fn servers_of(port: u16) -> String {
+pub fn servers_of(port: u16) -> String {
     (1..=3).map(|node| format!("127.0.0.{node}:{port}")).collect::<Vec<_>>().join(",")
 }
 
@@ -58,7 +48,7 @@ async fn url(servers: &Arc<Servers>) -> String {
     format!("kafka://{}/bus{}", servers_of(port), TOPICS.fetch_add(1, Ordering::Relaxed))
 }
 
-fn urls(bus: &str) -> Urls {
+pub fn urls(bus: &str) -> Urls {
     Urls { bus: bus.to_owned(), ..Urls::all("memory:") }
 }
 
@@ -66,16 +56,16 @@ fn options() -> Options {
     Options { shards: bus::SHARDS, ..Options::default() }
 }
 
-async fn opened(urls: &Urls) -> Result<hudhud_engines::Engines, OpenError> {
+pub async fn opened(urls: &Urls) -> Result<hudhud_engines::Engines, OpenError> {
     open(urls, &options(), Arc::new(ManualClock::new(0))).await
 }
 
-async fn migrated(urls: &Urls, mode: Mode) -> Vec<String> {
+pub async fn migrated(urls: &Urls, mode: Mode) -> Vec<String> {
     let migrations = migrate(urls, &options(), mode).await.expect("migrated");
     migrations.into_iter().flat_map(|migration| migration.statements).collect()
 }
 
-async fn new_bus(servers: &Arc<Servers>) -> (String, Arc<dyn Bus>) {
+pub async fn new_bus(servers: &Arc<Servers>) -> (String, Arc<dyn Bus>) {
     let url = url(servers).await;
     migrated(&urls(&url), Mode::Apply).await;
     let bus = opened(&urls(&url)).await.expect("opened").bus.clone();
@@ -260,128 +250,13 @@ async fn a_commit_inside_an_append_is_exact(servers: Arc<Servers>) {
     }
 }
 
-/// What [`MEMBER`] says: joins, and writes down which shards it has.
-pub async fn be_a_member(said: String) {
-    let (file, url) = said.split_once(' ').expect("a file and a URL");
-    let engines = opened(&urls(url)).await.expect("opened");
-    let mut member = engines.bus.join().await.expect("joined");
-    let mut consumers = Vec::new();
-    loop {
-        consumers.push(member.assigned().await.expect("assigned"));
-        std::fs::write(file, consumers.len().to_string()).expect("written");
-    }
-}
-
-async fn members_share_and_a_dead_one_loses_its_share(servers: Arc<Servers>) {
-    let (url, bus) = new_bus(&servers).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let (mut member, mut consumers) = join(&bus).await;
-    for shard in 0..bus::SHARDS {
-        append(&bus, Shard(shard), "x").await;
-    }
-    let mut other = other_process(&folder, &url);
-    let half = bus::SHARDS as usize / 2;
-    within("the other has its share", Duration::from_secs(30), || shares(&folder) == half).await;
-    let mut lost = Vec::new();
-    for (shard, consumer) in &mut consumers {
-        // What this member still has gives its record; what it has not gives nothing, and takes no commit.
-        match consumer.next(1).await.expect("asked") {
-            Some(records) => consumer.commit(records[0].position).await.expect("committed"),
-            None => {
-                let error = consumer.commit(Position::new(1, 1)).await.expect_err("another member's");
-                assert!(matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Invalid), "{error}");
-                lost.push(*shard);
-            }
-        }
-    }
-    assert_eq!(lost.len(), half, "{lost:?}");
-    other.kill().expect("killed");
-    other.wait().expect("gone");
-    let start = Instant::now();
-    for _ in 0..half {
-        let mut again = member.assigned().await.expect("assigned");
-        assert!(lost.contains(&again.shard().0));
-        assert_eq!(read(&mut again, 1).await[0].bytes, "x", "nobody committed it");
-        consumers.insert(again.shard().0, again);
-    }
-    assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
-}
-
-fn other_process(folder: &TempDir, url: &str) -> std::process::Child {
-    let said = format!("{} {url}", folder.path().join("shards").display());
-    let this = std::env::current_exe().expect("a program");
-    std::process::Command::new(this).env(MEMBER, said).spawn().expect("started")
-}
-
-/// How many shards the other process says it has.
-fn shares(folder: &TempDir) -> usize {
-    std::fs::read_to_string(folder.path().join("shards")).ok().and_then(|said| said.parse().ok()).unwrap_or_default()
-}
-
-/// kill -9 in the middle of appends: what was acknowledged is there once, in its order; what timed out at most once.
-async fn a_killed_broker_takes_nothing(servers: Arc<Servers>) {
-    const APPENDS: u32 = 3_000;
-    let started = tokio::task::spawn_blocking(move || servers.own_kafka("3")).await;
-    let (port, kafka) = started.expect("started");
-    let url = format!("kafka://{}/bus", servers_of(port));
-    migrated(&urls(&url), Mode::Apply).await;
-    let bus = opened(&urls(&url)).await.expect("opened").bus.clone();
-    let writers = (0..bus::SHARDS).map(|shard| {
-        let bus = bus.clone();
-        tokio::spawn(async move {
-            let (mut acknowledged, mut unclear) = (Vec::new(), Vec::new());
-            for n in 0..APPENDS {
-                match bus.append(Shard(shard), vec![Bytes::from(n.to_string()), Bytes::from(format!("{n}b"))]).await {
-                    Ok(positions) => acknowledged.push((n, positions)),
-                    Err(error) if error.kind() == ErrorKind::Timeout => unclear.push(n),
-                    Err(error) if error.is_retryable() => tokio::time::sleep(Duration::from_millis(100)).await,
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            (acknowledged, unclear)
-        })
-    });
-    let writers: Vec<_> = writers.collect();
-    let (_member, mut consumers) = join(&bus).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let kafka = tokio::task::spawn_blocking(move || {
-        kafka.to_nodes("kill", &["2"]);
-        kafka
-    });
-    let kafka = kafka.await.expect("killed");
-    for (shard, writer) in (0..).zip(writers) {
-        let (acknowledged, unclear) = writer.await.expect("it does not panic");
-        assert!(acknowledged.len() > APPENDS as usize / 2, "{} acknowledged", acknowledged.len());
-        let last = acknowledged.last().expect("some are").1[1];
-        let mut records: Vec<Record> = Vec::new();
-        while records.last().is_none_or(|record| record.position < last) {
-            records.extend(
-                consumers.get_mut(&shard).expect("all are there").next(999).await.expect("read").expect("assigned"),
-            );
-        }
-        let mut found = BTreeMap::new();
-        for pair in records.chunks(2) {
-            let n: u32 = String::from_utf8_lossy(&pair[0].bytes).parse().expect("a number");
-            assert_eq!(pair[1].bytes, format!("{n}b"), "an append is whole");
-            assert!(found.insert(n, [pair[0].position, pair[1].position]).is_none(), "{n} is there twice");
-        }
-        assert!(found.values().is_sorted(), "shard {shard}: in their order");
-        for (n, positions) in &acknowledged {
-            assert_eq!(found.get(n).map(|found| &found[..]), Some(&positions[..]), "shard {shard}: append {n}");
-        }
-        let others = found.keys().filter(|n| !acknowledged.iter().any(|(known, _)| known == *n));
-        assert!(others.clone().all(|n| unclear.contains(n)), "what was refused is not there");
-    }
-    drop(kafka);
-}
-
-async fn append(bus: &Arc<dyn Bus>, shard: Shard, text: &str) -> Position {
+pub async fn append(bus: &Arc<dyn Bus>, shard: Shard, text: &str) -> Position {
     bus.append(shard, vec![Bytes::copy_from_slice(text.as_bytes())]).await.expect("appended")[0]
 }
 
-type Consumers = BTreeMap<u32, Box<dyn ShardConsumer>>;
+pub type Consumers = BTreeMap<u32, Box<dyn ShardConsumer>>;
 
-async fn join(bus: &Arc<dyn Bus>) -> (Box<dyn Membership>, Consumers) {
+pub async fn join(bus: &Arc<dyn Bus>) -> (Box<dyn Membership>, Consumers) {
     let mut member = bus.join().await.expect("joined");
     let mut consumers = BTreeMap::new();
     while consumers.len() < bus::SHARDS as usize {
@@ -391,20 +266,12 @@ async fn join(bus: &Arc<dyn Bus>) -> (Box<dyn Membership>, Consumers) {
     (member, consumers)
 }
 
-async fn read(consumer: &mut Box<dyn ShardConsumer>, count: usize) -> Vec<Record> {
+pub async fn read(consumer: &mut Box<dyn ShardConsumer>, count: usize) -> Vec<Record> {
     let mut records = Vec::new();
     while records.len() < count {
         records.extend(consumer.next(count - records.len()).await.expect("read").expect("assigned"));
     }
     records
-}
-
-async fn within(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// The full name of a URL's topic, in its first epoch.

@@ -3,6 +3,7 @@
 //!
 //! Takes five minutes on two cores, and 3 GiB while Cassandra and Kafka run. `make cluster-test` is this.
 
+mod bus_faults;
 mod buses;
 mod caches;
 mod servers;
@@ -55,9 +56,9 @@ where
 }
 
 fn main() {
-    if let Some(url) = std::env::var_os(buses::MEMBER) {
+    if let Some(url) = std::env::var_os(bus_faults::MEMBER) {
         // This process is one of a test's, to be killed.
-        return block_on(buses::be_a_member(url.into_string().expect("a URL")));
+        return block_on(bus_faults::be_a_member(url.into_string().expect("a URL")));
     }
     let arguments = Arguments::from_args();
     let servers = Arc::new(Servers::new());
@@ -65,6 +66,7 @@ fn main() {
     trials.extend(stores::trials(&servers));
     trials.extend(caches::trials(&servers));
     trials.extend(buses::trials(&servers));
+    trials.extend(bus_faults::trials(&servers));
     let conclusion = libtest_mimic::run(&arguments, trials);
     servers.stop();
     conclusion.exit();
