@@ -110,9 +110,10 @@ cluster: deps-build ## Start a cluster on this machine, to chat on: half a minut
 	@exec scripts/cluster/up $(BIN)
 
 .PHONY: cluster-test
-cluster-test: deps-build ## The engines of a cluster, real ones started from packages. Five minutes, 3 GiB, and the build
-	@scripts/deps cluster
-	cargo test --locked --package hudhud-engines --features cluster --lib --test cluster
+cluster-test: deps-build ## A cluster on real engines from packages: every case, then every fault. Ten minutes, 4 GiB, and the build
+	@scripts/deps e2e cluster
+	@cargo build --quiet --locked --workspace --bins
+	cargo test --locked --workspace --test cluster -- --include-ignored
 
 .PHONY: cluster-soak
 cluster-soak: deps-build ## A cluster of real processes, one fault after another. MINUTES=60, ARGS="--only Kafka"; 3 GiB
@@ -156,7 +157,7 @@ record: deps-build ## Record the session that the README shows
 
 .PHONY: deps
 deps: ## Install what is missing to build and test
-	@scripts/deps build check e2e suites
+	@scripts/deps build check e2e cluster suites
 
 .PHONY: deps-build
 deps-build:

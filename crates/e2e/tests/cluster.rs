@@ -6,7 +6,8 @@
 use hudhud_e2e::cluster::{Fault, Round, run};
 use std::time::Duration;
 
-const PACE: Duration = Duration::from_millis(150);
+/// How often each device writes. Each message has ten receipts, and every engine three nodes, on one machine.
+const PACE: Duration = Duration::from_millis(600);
 const SEED: u64 = 1;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,5 +26,5 @@ async fn every_fault_of_a_cluster_loses_nothing_and_repeats_nothing() {
     };
     assert!(violations.is_empty(), "{violations:#?}; its files stay in {}", folder.keep().display());
     assert_eq!(rounds, Fault::ALL.len());
-    assert!(tally.accepted > 20 * rounds as u64, "only {} messages were accepted: that is no load", tally.accepted);
+    assert!(tally.accepted > 10 * rounds as u64, "only {} messages were accepted: that is no load", tally.accepted);
 }

@@ -162,6 +162,22 @@ async fn haproxy_sees_that_a_server_goes_and_nothing_is_lost() {
     println!("{}", drain(Product::HaProxy, Tls::Ended, false, Asked::OnKeptConnections).await);
 }
 
+/// A server on which nobody is has nothing to wait for, and listens all the same until HAProxy has seen that it goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_people_goes_and_no_request_fails() {
+    let _turn = crate::TURN.lock().await;
+    let mut servers = Servers::start(Tls::Ended, SERVERS, &[]).await;
+    let balancer = Balancer::start(Product::HaProxy, Algorithm::RoundRobin, &servers).await;
+    let client = Client::new(&servers.certified.authority, balancer.address());
+    let flow = Flow::start(&client, Asked::OnKeptConnections);
+    servers.all[0].signal(Signal::TERM);
+    balancer.has_noticed(0, "DOWN").await;
+    let (status, said) = servers.all.remove(0).ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
+    let answered = flow.end().await;
+    assert!(answered > 20, "{answered} requests are no flow");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn haproxy_that_passes_tls_through_sees_that_a_server_goes_and_nothing_is_lost() {
     println!("{}", drain(Product::HaProxy, Tls::PassedThrough, false, Asked::PagesAndCommands).await);
