@@ -58,6 +58,7 @@ deny:
 .PHONY: clippy
 clippy:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package hudhud-server --package hudhud-chat -- -D warnings
 
 .PHONY: architecture
 architecture:

@@ -3,15 +3,21 @@
 use crate::config::Config;
 use crate::exit::Failure;
 use async_trait::async_trait;
+use futures_util::stream;
 use hudhud_engines::{Addresses, serve_gateway};
 use hudhud_ports::memory::Local;
 use hudhud_ports::{Delivery, GatewayInbox, GatewayRef, Gateways, Result, Store, Target};
 use hudhud_roles::session;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long to wait after a connection could not be taken in.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What gateways said of themselves when they took their leases.
 struct Leases(Arc<dyn Store>);
@@ -65,8 +71,7 @@ impl Inbox {
         Self { listener, secret, address }
     }
 
-    /// Serves a gateway until `stop`. A listener that fails is reported; then others reach this gateway no more, and its
-    /// devices find out by ping.
+    /// Serves a gateway until `stop`.
     pub fn serve(
         self,
         gateway: GatewayRef,
@@ -76,9 +81,30 @@ impl Inbox {
     ) {
         tasks.spawn(async move {
             let stopped = stop.cancelled_owned();
-            if let Err(error) = serve_gateway(self.listener, gateway, inbox, &self.secret, stopped).await {
+            let connections =
+                stream::unfold(self.listener, |listener| async move { Some((accept(&listener).await, listener)) });
+            if let Err(error) = serve_gateway(connections, gateway, inbox, &self.secret, stopped).await {
                 tracing::error!(%error, "other processes do not reach this gateway any more");
             }
         });
+    }
+}
+
+/// The next connection. One that can't be taken in (no files left) is waited for, so that this never fails.
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    loop {
+        match listener.accept().await {
+            Ok((connection, _)) => {
+                if let Err(error) = connection.set_nodelay(true) {
+                    tracing::debug!(%error, "another process's connection has gone already");
+                    continue;
+                }
+                return Ok(connection);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "another process can't be let in");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
 }

@@ -6,31 +6,33 @@ use super::{
 };
 use futures_util::future::{BoxFuture, Shared};
 use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use hudhud_ports::{Delivery, Error, ErrorKind, GatewayInbox, GatewayRef, Result, Target};
 use hudhud_proto::v1::{PushBatch, PushOutcome};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::transport::server::Connected;
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Streams of one connection: a process has one.
 const STREAMS_MAX: u32 = 16;
 
-/// Serves a gateway's inbox at a listener until `stop`, which ends what others have open too. Only calls with the secret are
-/// served.
+/// Serves a gateway's inbox on connections as they come until `stop`, which ends what others have open too. Only calls with the
+/// secret are served.
 ///
 /// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
+/// When the stream of connections fails.
+pub async fn serve<C: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    connections: impl Stream<Item = io::Result<C>> + Send + 'static,
     gateway: GatewayRef,
     inbox: Arc<dyn GatewayInbox>,
     secret: Secret,
@@ -44,8 +46,49 @@ pub async fn serve(
         .initial_connection_window_size(WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_MAX)
         .add_service(Inbox { gateway, inbox, secret, stop: stop.clone() })
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop);
+        .serve_with_incoming_shutdown(connections.map(|connection| connection.map(Connection)), stop);
     served.await.map_err(|error| Error::new(ErrorKind::Unavailable, ENGINE, "serve").because(error))
+}
+
+/// A connection, of which nothing more is to be known.
+struct Connection<C>(C);
+
+impl<C> Connected for Connection<C> {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Connection<C> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, to)
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Connection<C> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 /// The service, for one run of one gateway.
@@ -74,7 +117,7 @@ impl Service<http::Request<Body>> for Inbox {
         let inbox = self.clone();
         async move {
             if request.uri().path() != PUSH {
-                return Ok(Status::unimplemented("there is no such method").into_http());
+                return Ok(Status::new(Code::Unimplemented, "there is no such method").into_http());
             }
             let codec = Codec::<PushOutcome, PushBatch>::default();
             let mut grpc = Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);

@@ -4,9 +4,11 @@ use super::OpenError;
 use crate::Addresses;
 #[cfg(feature = "grpc")]
 use crate::grpc;
+use futures_util::Stream;
 use hudhud_ports::{GatewayInbox, GatewayRef, Gateways};
+use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The way to gateways of other processes, which know this one by the same secret: 32 bytes of visible ASCII or more. Inside a
 /// tokio runtime.
@@ -23,22 +25,22 @@ pub fn open_gateways(addresses: Arc<dyn Addresses>, secret: &str) -> Result<Arc<
     }
 }
 
-/// Serves what other processes push to a gateway, at a listener, until `stop`.
+/// Serves what other processes push to a gateway, on connections as they come, until `stop`.
 ///
 /// # Errors
-/// As [`open_gateways`], and when the listener fails.
-pub async fn serve_gateway(
-    listener: TcpListener,
+/// As [`open_gateways`], and when the stream of connections fails.
+pub async fn serve_gateway<C: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    connections: impl Stream<Item = io::Result<C>> + Send + 'static,
     gateway: GatewayRef,
     inbox: Arc<dyn GatewayInbox>,
     secret: &str,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), OpenError> {
     #[cfg(feature = "grpc")]
-    return Ok(grpc::serve(listener, gateway, inbox, peers_secret(secret)?, stop).await?);
+    return Ok(grpc::serve(connections, gateway, inbox, peers_secret(secret)?, stop).await?);
     #[cfg(not(feature = "grpc"))]
     {
-        drop((listener, gateway, inbox, secret, stop));
+        drop((connections, gateway, inbox, secret, stop));
         Err(no_peers())
     }
 }

@@ -1,6 +1,7 @@
 //! Gateways at ports of this machine, for tests.
 
 use async_trait::async_trait;
+use futures_util::stream;
 use hudhud_engines::Addresses;
 use hudhud_engines::grpc::{Remote, Secret, serve};
 use hudhud_ports::{GatewayInbox, GatewayRef, Result};
@@ -42,7 +43,11 @@ impl Peers {
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { _ = stopped.await };
         let reference = gateway.clone();
-        let serving = async move { serve(listener, reference, inbox, secret(SECRET), stopped).await.expect("served") };
+        let connections = stream::unfold(listener, |listener| async move {
+            Some((listener.accept().await.map(|(connection, _)| connection), listener))
+        });
+        let serving =
+            async move { serve(connections, reference, inbox, secret(SECRET), stopped).await.expect("served") };
         self.running.lock().insert(gateway.clone(), (stop, tokio::spawn(serving)));
         self.place(gateway, address);
     }
