@@ -69,13 +69,15 @@ stop() {
   rm -f "$folder/$1.pid"
 }
 
-# stop_all <prefix>: side by side.
+# stop_all <prefix>: side by side. Waits for these alone: who started them may still have others.
 stop_all() {
-  local file
+  local file stopping=()
   for file in "$folder/$1"*.pid; do
-    [ -f "$file" ] && stop "$(basename "$file" .pid)" &
+    [ -f "$file" ] || continue
+    stop "$(basename "$file" .pid)" &
+    stopping+=($!)
   done
-  wait
+  [ ${#stopping[@]} -eq 0 ] || wait "${stopping[@]}"
 }
 
 # fetch <package>: the jars of packages/<package>.xml, once.

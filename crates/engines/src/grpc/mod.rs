@@ -1,6 +1,6 @@
 //! The way to gateways in other processes: [`hudhud_ports::Gateways`] by gRPC.
 //!
-//! A process that pushes has one stream to each run of each gateway, a [`Link`](client) with a task of its own. Batches go one
+//! A process that pushes has one stream to each run of each gateway, with a task of its own. Batches go one
 //! way and outcomes come back in the same order, so nothing needs a number. A link that breaks fails what is under way on it,
 //! and is gone; the next push makes another. Where a gateway is comes from [`crate::Addresses`], which asks for its lease.
 //!
