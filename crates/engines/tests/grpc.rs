@@ -59,7 +59,12 @@ async fn a_link_that_broke_is_made_again() {
     let away = remote.push(&gateway(1), vec![delivery("lost", 1)]).await.expect_err("nobody is there");
     assert_eq!(away.kind(), ErrorKind::Unavailable, "{away:?}");
     peers.add(gateway(1), inbox.clone()).await;
-    remote.push(&gateway(1), vec![delivery("after", 1)]).await.expect("delivered");
+    let after = async {
+        while remote.push(&gateway(1), vec![delivery("after", 1)]).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), after).await.expect("it is found again");
     let last = inbox.0.lock().last().cloned();
     assert_eq!(last, Some(delivery("after", 1)));
 }
@@ -75,6 +80,10 @@ async fn an_end_that_stands_still_is_given_up() {
     let push = remote.push(&there, vec![delivery("x", 1)]);
     let given_up = tokio::time::timeout(Duration::from_secs(60), push).await.expect("not for ever");
     assert!(given_up.expect_err("it says nothing").is_retryable());
+    // Whoever pushes next does not wait for it again.
+    let next = remote.push(&there, vec![delivery("x", 1)]);
+    let answered = tokio::time::timeout(Duration::from_secs(1), next).await.expect("at once");
+    assert_eq!(answered.expect_err("it is left alone").kind(), ErrorKind::Unavailable);
 }
 
 /// Batches larger than a message, from many tasks at once: each arrives whole, each task's in their order.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::stream;
 use hudhud_engines::{Addresses, serve_gateway};
 use hudhud_ports::memory::Local;
-use hudhud_ports::{Delivery, GatewayInbox, GatewayRef, Gateways, Result, Store, Target};
+use hudhud_ports::{Clock, Delivery, GatewayInbox, GatewayRef, Gateways, Result, Store, Target};
 use hudhud_roles::session;
 use std::io;
 use std::net::SocketAddr;
@@ -20,12 +20,15 @@ use tokio_util::task::TaskTracker;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What gateways said of themselves when they took their leases.
-struct Leases(Arc<dyn Store>);
+struct Leases {
+    directory: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
 
 #[async_trait]
 impl Addresses for Leases {
     async fn of(&self, gateway: &GatewayRef) -> Result<Option<String>> {
-        session::address(&*self.0, gateway).await
+        session::address(&*self.directory, gateway, self.clock.now_us()).await
     }
 }
 
@@ -46,11 +49,17 @@ impl Gateways for Routes {
 }
 
 /// The way to all gateways. Where a gateway is stands in the directory.
-pub fn gateways(config: &Config, local: &Arc<Local>, directory: &Arc<dyn Store>) -> Result<Arc<dyn Gateways>, Failure> {
+pub fn gateways(
+    config: &Config,
+    local: &Arc<Local>,
+    directory: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Gateways>, Failure> {
     match &config.peers.secret {
         None => Ok(local.clone()),
         Some(secret) => {
-            let remote = hudhud_engines::open_gateways(Arc::new(Leases(directory.clone())), secret)?;
+            let leases = Leases { directory: directory.clone(), clock: clock.clone() };
+            let remote = hudhud_engines::open_gateways(Arc::new(leases), secret)?;
             Ok(Arc::new(Routes { local: local.clone(), remote }))
         }
     }

@@ -119,7 +119,7 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     let local = Arc::new(Local::new());
     let (messages, directory) = databases(&alarm, &engines);
     let services = Services {
-        gateways: peers::gateways(&config, &local, &directory)?,
+        gateways: peers::gateways(&config, &local, &directory, &runtime.clock)?,
         messages,
         directory,
         bus: fatal::bus(&alarm, engines.bus.clone()),
@@ -170,6 +170,7 @@ pub async fn start_on(config: Config, engines: Engines) -> Result<Running, Failu
     };
     let for_operators = Operators {
         readiness: readiness.clone(),
+        gateway: gateway.clone(),
         registry: config.operators.metrics.then_some(registry),
         admin: Arc::new(admin),
         runtime: services.runtime.clone(),

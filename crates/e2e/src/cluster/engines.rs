@@ -62,11 +62,13 @@ impl Engines {
             let port = ["--port".to_owned(), port.to_string()];
             engines.script(product, "start", nodes.map(|nodes| nodes.to_string()).into_iter().chain(port).collect())
         };
-        tokio::try_join!(
+        // All of them to the end, whatever becomes of one: what still starts can't be stopped.
+        let (cassandra, kafka, redis) = tokio::join!(
             start(Product::Cassandra, Some(NODES), engines.cassandra),
             start(Product::Kafka, Some(NODES), engines.kafka),
             start(Product::Redis, None, engines.redis),
-        )?;
+        );
+        cassandra.and(kafka).and(redis)?;
         let options = Options { shards: SHARDS, tables: tables::ALL, ..Options::default() };
         hudhud_engines::migrate(&engines.urls(), &options, Mode::Apply).await?;
         Ok(engines)

@@ -12,7 +12,8 @@ use hudhud_ports::{Delivery, Error, ErrorKind, GatewayRef, Gateways, Result, Tar
 use hudhud_proto::v1::{PushBatch, PushOutcome};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -23,6 +24,8 @@ use tonic::{Request, Status, Streaming};
 const QUEUE_MAX: usize = 256;
 /// Parts that a gateway was sent and has not answered.
 const UNANSWERED_MAX: usize = 256;
+/// How long a gateway that could not be reached is left alone: whoever dispatches waits for pushes, for other people too.
+const AWAY: Duration = Duration::from_secs(3);
 /// Parts that wait to be written.
 const UNWRITTEN_MAX: usize = 8;
 
@@ -30,7 +33,20 @@ const UNWRITTEN_MAX: usize = 8;
 pub struct Remote {
     addresses: Arc<dyn Addresses>,
     secret: Secret,
-    links: Mutex<BTreeMap<GatewayRef, mpsc::Sender<Push>>>,
+    links: Mutex<BTreeMap<GatewayRef, Known>>,
+}
+
+/// A link, as those who push over it know it.
+struct Known {
+    queue: mpsc::Sender<Push>,
+    /// When it could not be opened.
+    failed: Arc<OnceLock<Instant>>,
+}
+
+impl Known {
+    fn is_away(&self) -> bool {
+        self.failed.get().is_some_and(|at| at.elapsed() < AWAY)
+    }
 }
 
 /// A batch, and who waits for what becomes of it.
@@ -45,27 +61,42 @@ impl Remote {
         Self { addresses, secret, links: Mutex::default() }
     }
 
-    /// The queue of the link to a gateway.
-    fn link(&self, gateway: &GatewayRef) -> mpsc::Sender<Push> {
+    /// The queue of the link to a gateway; none where it was not reached a moment ago.
+    fn link(&self, gateway: &GatewayRef) -> Option<mpsc::Sender<Push>> {
         let mut links = self.links.lock();
-        if let Some(link) = links.get(gateway).filter(|link| !link.is_closed()) {
-            return link.clone();
+        if let Some(link) = links.get(gateway) {
+            if !link.queue.is_closed() {
+                return Some(link.queue.clone());
+            }
+            if link.is_away() {
+                return None;
+            }
         }
-        links.retain(|_, link| !link.is_closed());
+        links.retain(|_, link| !link.queue.is_closed() || link.is_away());
         let (queue, pushes) = mpsc::channel(QUEUE_MAX);
-        let link =
-            Link { gateway: gateway.clone(), addresses: self.addresses.clone(), secret: self.secret.clone(), pushes };
+        let failed = Arc::new(OnceLock::new());
+        let link = Link {
+            gateway: gateway.clone(),
+            addresses: self.addresses.clone(),
+            secret: self.secret.clone(),
+            pushes,
+            failed: failed.clone(),
+        };
         tokio::spawn(link.run());
-        links.insert(gateway.clone(), queue.clone());
-        queue
+        links.insert(gateway.clone(), Known { queue: queue.clone(), failed });
+        Some(queue)
     }
 }
 
 #[async_trait]
 impl Gateways for Remote {
     async fn push(&self, gateway: &GatewayRef, batch: Vec<Delivery>) -> Result<Vec<Target>> {
+        let Some(link) = self.link(gateway) else {
+            let why = "the gateway was not reached a moment ago";
+            return Err(Error::new(ErrorKind::Unavailable, ENGINE, "push").because(why));
+        };
         let (answer, answered) = oneshot::channel();
-        if self.link(gateway).send(Push { batch, answer }).await.is_err() {
+        if link.send(Push { batch, answer }).await.is_err() {
             return Err(broken());
         }
         answered.await.unwrap_or_else(|_| Err(broken()))
@@ -83,6 +114,7 @@ struct Link {
     addresses: Arc<dyn Addresses>,
     secret: Secret,
     pushes: mpsc::Receiver<Push>,
+    failed: Arc<OnceLock<Instant>>,
 }
 
 /// What was sent and is not answered, in its order.
@@ -99,12 +131,16 @@ struct Part {
 impl Link {
     /// Opens the way, and serves pushes over it until it breaks, or until nobody can push any more.
     async fn run(mut self) {
-        match self.open().await {
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await;
+        let slow = || Error::new(ErrorKind::Unavailable, ENGINE, "connect").because("it took too long");
+        match opened.unwrap_or_else(|_| Err(slow())) {
             Ok(Some((parts, outcomes))) => self.forward(parts, outcomes).await,
             Ok(None) => self.answer_all(|push| Ok(targets(&push.batch))),
             Err(error) => {
                 tracing::debug!(gateway = %self.gateway.name, %error, "a gateway is not reached");
                 let why = error.to_string();
+                // Before the queue is closed: whoever finds it closed knows why.
+                _ = self.failed.set(Instant::now());
                 self.answer_all(|_| Err(Error::new(ErrorKind::Unavailable, ENGINE, "connect").because(why.clone())));
             }
         }
@@ -128,7 +164,6 @@ impl Link {
         };
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| failed(error.into()))?;
         let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)

@@ -1,8 +1,7 @@
 //! The way to gateways in other processes: [`hudhud_ports::Gateways`] by gRPC.
 //!
-//! A process that pushes has one stream to each run of each gateway, with a task of its own. Batches go one
-//! way and outcomes come back in the same order, so nothing needs a number. A link that breaks fails what is under way on it,
-//! and is gone; the next push makes another. Where a gateway is comes from [`crate::Addresses`], which asks for its lease.
+//! A process that pushes has one stream to each run of each gateway, with a task of its own. Batches go one way and outcomes come back in the same order, so nothing needs a number. A link that breaks fails what is under way on it,
+//! and is gone; the next push makes another. One that can't be opened is left alone for a while. Where a gateway is comes from [`crate::Addresses`], which asks for its lease.
 //!
 //! [`serve`] is the other end. Both know the cluster's [`Secret`]; what goes between them is not encrypted: it belongs on a
 //! network of the cluster's own.

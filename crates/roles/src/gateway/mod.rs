@@ -93,6 +93,11 @@ impl Gateway {
         &self.reference
     }
 
+    /// Whether it takes connections in: not while it has no lease, and never again once another process took its name.
+    pub fn is_open(&self) -> bool {
+        self.registry.admission() == Admission::Open
+    }
+
     /// Takes the lease, takes connections in from then on, and keeps both up beside the caller.
     pub async fn start(self: &Arc<Self>) -> Result<()> {
         self.lease.take().await?;

@@ -101,14 +101,14 @@ impl Lease {
     }
 }
 
-/// Where a run of a gateway takes what other processes push, as its lease says; none where another run has the lease.
+/// Where a run of a gateway takes what other processes push, as its lease says; none where the lease is over, or another run's.
 ///
 /// # Errors
 /// Where the lease can't be read, or the gateway said no address.
-pub async fn address(directory: &dyn Store, gateway: &GatewayRef) -> Result<Option<String>> {
+pub async fn address(directory: &dyn Store, gateway: &GatewayRef, now_us: u64) -> Result<Option<String>> {
     let row = directory.get(tables::lease(&gateway.name)).await?;
     let lease = row.as_ref().map(tables::read::<v1::LeaseRow>).transpose()?;
-    match lease.filter(|lease| lease.incarnation == gateway.incarnation) {
+    match lease.filter(|lease| lease.incarnation == gateway.incarnation && now_us < lease.expires_us) {
         None => Ok(None),
         Some(lease) if lease.address.is_empty() => {
             let why = format!("gateway {} says no address for other processes: give it peers.listen", gateway.name);

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use hudhud_ports::Runtime;
+use hudhud_roles::gateway::Gateway;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub const CONNECTIONS: Bounds =
 pub struct Operators {
     /// Whether requests are wanted.
     pub readiness: Arc<Readiness>,
+    /// Which must take connections in, too, where there is one.
+    pub gateway: Option<Arc<Gateway>>,
     /// What is counted; none where `GET /metrics` is off.
     pub registry: Option<Registry>,
     /// What operators do.
@@ -49,10 +52,15 @@ pub fn router(operators: Arc<Operators>) -> Router {
 }
 
 async fn ready(State(operators): State<Arc<Operators>>) -> Result<&'static str, Problem> {
-    match operators.readiness.refusal() {
+    match operators.readiness.refusal().or_else(|| closed(operators.gateway.as_deref())) {
         None => Ok("ready\n"),
         Some(why) => Err(Problem::unavailable(why, 1_000)),
     }
+}
+
+/// Why a gateway takes nobody in. A balancer would send it everybody, as nobody stays.
+pub fn closed(gateway: Option<&Gateway>) -> Option<&'static str> {
+    gateway.filter(|gateway| !gateway.is_open()).map(|_| "the gateway has no lease, or another process took its name")
 }
 
 async fn metrics(State(operators): State<Arc<Operators>>) -> Result<Response, Problem> {

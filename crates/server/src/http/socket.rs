@@ -1,5 +1,6 @@
 //! The WebSocket's opening: who may, and in which encoding. What is said over it is the gateway's business.
 
+use super::operators::closed;
 use super::problem::Problem;
 use super::transport::{Messages, Socket};
 use super::{Http, address, no_room};
@@ -40,7 +41,7 @@ pub async fn upgrade(
     let Some(gateway) = http.gateway.clone() else {
         return Problem::not_found("this process holds no WebSockets: gateways do").into_response();
     };
-    if let Some(why) = http.readiness.refusal() {
+    if let Some(why) = http.readiness.refusal().or_else(|| closed(Some(&gateway))) {
         return Problem::unavailable(why, 1_000).into_response();
     }
     if !http.origins.allow(&parts.headers, &parts.uri) {
