@@ -158,7 +158,7 @@ record: deps-build ## Record the session that the README shows
 
 .PHONY: deps
 deps: ## Install what is missing to build and test
-	@scripts/deps build check e2e cluster suites
+	@scripts/deps build check e2e suites
 
 .PHONY: deps-build
 deps-build:

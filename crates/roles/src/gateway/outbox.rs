@@ -11,6 +11,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+/// What pushes to a connection may hold however full the memory is: whoever reads as fast as others write needs no more, and
+/// is not to lag because others read slowly. A part of what each connection may hold beside what all share.
+const PUSH_BYTES_MIN: usize = 4 * 1_024;
 /// Frames that are written with one flush.
 const WRITE_FRAMES_MAX: usize = 64;
 /// Bytes after which a flush takes no further frame.
@@ -99,7 +102,8 @@ impl Outbox {
             return Pushed::Dropped(1);
         }
         let cost = cost(&frame);
-        if state.pushes.len() >= self.push_frames_max || state.push_bytes + cost > self.budget.share() {
+        let bytes_max = self.budget.share().max(PUSH_BYTES_MIN);
+        if state.pushes.len() >= self.push_frames_max || state.push_bytes + cost > bytes_max {
             let dropped = state.pushes.len() + 1;
             state.drop_pushes();
             state.lagging = true;
@@ -296,6 +300,22 @@ mod tests {
         assert_eq!(outbox.push(frame.clone()), Pushed::Queued);
         assert_eq!(outbox.push(frame), Pushed::Dropped(3));
         assert_eq!(budget.share(), share);
+    }
+
+    /// Others fill the memory; who reads is pushed to all the same, a little at a time.
+    #[test]
+    fn a_full_memory_leaves_everybody_a_little() {
+        let budget = budget();
+        let outbox = Outbox::new(Encoding::Protobuf, 1_000, &budget);
+        let mut others = budget.charge();
+        others.set(BUDGET_BYTES);
+        assert_eq!(budget.share(), 0);
+        let frame = Bytes::from_static(&[0; 200]);
+        for _ in 0..8 {
+            assert_eq!(outbox.push(frame.clone()), Pushed::Queued);
+        }
+        let large = Bytes::from(vec![0; PUSH_BYTES_MIN]);
+        assert_eq!(outbox.push(large), Pushed::Dropped(9));
     }
 
     #[test]
