@@ -33,10 +33,6 @@ impl Gateway {
     /// Tries once to renew the lease. Returns false where there is nothing to be renewed any more.
     async fn renew(&self) -> bool {
         self.sessions.sample_cache().await;
-        if !self.lease.is_held() && self.registry.admission() == Admission::Open {
-            tracing::warn!("this process stood still until its lease ended, and others took its sessions for dead");
-            self.lose_lease();
-        }
         let limit = match self.held_for() {
             Duration::ZERO => self.services.settings.call_timeout,
             left => left.min(self.services.settings.call_timeout),

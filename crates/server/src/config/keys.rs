@@ -232,7 +232,7 @@ pub const SECTIONS: &[Section] = &[
     Section {
         name: "peers",
         many: false,
-        needs: &["secret"],
+        needs: &[],
         about: "The other processes, where there are some: on a bus that processes share (docs/cluster.md). What goes between \
             them is not encrypted: let it go over a network of their own.",
         keys: &[

@@ -50,17 +50,18 @@ impl Config {
         }
         let peers = &self.peers;
         if !self.has_peers() {
-            return match peers == &Peers::default() {
-                true => Ok(()),
-                false => {
-                    refuse("peers.secret", "peers is for other processes, and there are none on a bus in this one")
-                }
+            let chosen = match peers {
+                Peers { secret: Some(_), .. } => "peers.secret",
+                Peers { listen: Some(_), .. } => "peers.listen",
+                Peers { address: Some(_), .. } => "peers.address",
+                Peers { .. } => return Ok(()),
             };
+            return refuse(chosen, "peers is for other processes, and there are none on a bus in this one");
         }
         if let Some((name, _)) = own {
             let message =
                 format!("engines.{name} is in this process, and the bus is not: other processes would not see it");
-            return Err((format!("engines.{name}"), message));
+            return Err(("engines.bus".to_owned(), message));
         }
         if peers.secret.is_none() {
             return refuse(

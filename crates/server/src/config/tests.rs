@@ -16,8 +16,9 @@ fn the_default_file_is_the_defaults() {
     assert_eq!(Config::parse(&file, "default.toml").expect("valid"), Config::default());
     let taken_in: String = file
         .lines()
-        // Certificates come from one place: the files are left out.
+        // Certificates come from one place: the files are left out. So are other processes, which are on another bus.
         .filter(|line| !line.starts_with("## ") && !line.contains("/certificate.pem") && !line.contains("/key.pem"))
+        .filter(|line| !line.contains(":8082\"") && !line.starts_with("# secret = "))
         .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line)))
         .collect();
     let mut config = Config::parse(&taken_in, "default.toml").expect("valid");
@@ -62,7 +63,7 @@ fn mistakes_in_a_file_are_named() {
         ("roles = ['api', 'api']", "1: roles is [\"api\", \"api\"]; it must be a list of some of"),
         ("roles = ['api']", "1: roles leaves some out, and engines.messages is in this process"),
         ("peers.secret = 'hunter2'", "1: peers.secret is not possible; it must be a secret of 32 visible"),
-        ("peers.listen = '127.0.0.1:8082'", "1: peers has no secret"),
+        ("peers.listen = '127.0.0.1:8082'", "1: peers is for other processes"),
         ("[peers]\nsecret = 'hunter2-hunter2-hunter2-hunter2-hunter2'", "2: peers is for other processes"),
         ("engines.bus = 'kafka://hunter2'", "1: engines.messages is in this process, and the bus is not"),
         (

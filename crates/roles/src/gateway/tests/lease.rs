@@ -58,19 +58,6 @@ async fn a_gateway_that_loses_its_lease_serves_nobody_until_it_holds_it_again() 
     assert_eq!(world.services.metrics.leases_lost.get(), 1);
 }
 
-/// Others took its sessions for dead meanwhile: who stays connected would be pushed nothing.
-#[tokio::test]
-async fn a_gateway_that_stood_still_beyond_its_lease_begins_anew() {
-    let world = World::new().await;
-    let (alice, token) = world.register("alice").await;
-    let client = world.hello(&token).await;
-    world.pass(world.services.settings.lease * 2).await;
-    assert_eq!(client.close_code(), Some(close::TRY_AGAIN.code));
-    let _again = world.hello(&token).await;
-    assert_eq!(world.post(&alice, 1).await, []);
-    assert_eq!(world.services.metrics.leases_lost.get(), 1);
-}
-
 #[tokio::test]
 async fn a_gateway_whose_name_was_taken_serves_nobody_any_more() {
     let world = World::new().await;
